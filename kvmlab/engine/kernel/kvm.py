@@ -1,0 +1,155 @@
+"""The kernel's objects: the running Linux, ``struct kvm``, ``struct kvm_vcpu``, memory slots.
+
+Source: include/linux/kvm_host.h, arch/arm/include/asm/kvm_host.h, arch/arm/kvm/arm.c, Linux 3.9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from kvmlab.engine.config import Config
+from kvmlab.engine.events import Stream
+from kvmlab.engine.hardware.cpu import Cpu
+from kvmlab.engine.hardware.memory import PhysicalMemory
+from kvmlab.engine.kernel.cache import KvmMmuMemoryCache
+from kvmlab.engine.kernel.fixes import check_fixes
+from kvmlab.engine.kernel.pages import PageAllocator
+from kvmlab.engine.kernel.pgtable import PAGE_S2_SMP, PAGE_S2_UP
+from kvmlab.engine.state import Field, Struct, Words
+from kvmlab.engine.tasks import Lock, Steps
+
+KVM_USER_MEM_SLOTS, KVM_PRIVATE_MEM_SLOTS = 32, 4
+KVM_MEM_SLOTS_NUM = KVM_USER_MEM_SLOTS + KVM_PRIVATE_MEM_SLOTS
+SLOT_WORDS = 4
+"""id, base_gfn, npages, userspace_addr."""
+KVM_MAX_VCPUS = 4
+KVM_PFN_ERR_FAULT = -1
+"""Stands for every error pfn."""
+
+
+class Mm(Protocol):
+    """What arch/arm/kvm asks of the rest of the kernel about the host's memory."""
+
+    def gfn_to_pfn_prot(self, kvm: Kvm, gfn: int, write_fault: bool) -> Steps[tuple[int, bool]]:
+        """Find, and pin, the host page behind a guest page; returns (pfn or KVM_PFN_ERR_FAULT, writable). May sleep."""
+
+    def kvm_release_pfn_clean(self, pfn: int) -> None:
+        """Drop the pin."""
+
+    def kvm_set_pfn_dirty(self, pfn: int) -> None:
+        """Note that the guest may write to the page."""
+
+
+class Linux(Struct):
+    """The host kernel: its global variables, and what it runs on.
+
+    Attributes:
+        kvm_vmid_gen: the VMID generation in force.
+        kvm_next_vmid: the next VMID to hand out; 0: the numbers have run out.
+        nr_vms: VMs made since boot.
+        kvm_arm_running_vcpu: per CPU, the vCPU that runs or ran there last, as ``Vcpu.ident``; 0 for none.
+    """
+
+    kvm_vmid_gen = Field()
+    kvm_next_vmid = Field()
+    nr_vms = Field()
+
+    def __init__(self, stream: Stream, memory: PhysicalMemory, cpus: list[Cpu], config: Config) -> None:
+        """Boot: generation 1, next VMID 0."""
+        super().__init__(stream, "")
+        self.memory = memory
+        self.cpus = cpus
+        self.config = config
+        self.fixes = check_fixes(config.fixes)
+        self.pages = PageAllocator(stream, memory, config)
+        self.kvm_vmid_lock = Lock(stream, "kvm_vmid_lock")
+        self.PAGE_S2 = PAGE_S2_SMP if config.smp else PAGE_S2_UP
+        self.ulong_mask = (1 << config.long_bits) - 1
+        self.vmid_mask = (1 << config.vmid_bits) - 1
+        self.vm_list: dict[int, Kvm] = {}  # by number; a directory: whether a VM exists is its field ``created``
+        self.kvm_arm_running_vcpu = Words(stream, "kvm_arm_running_vcpu", len(cpus))
+        self._stack_caches: dict[str, KvmMmuMemoryCache] = {}
+        self.kvm_vmid_gen = 1
+
+    def vcpu_on(self, cpu: int) -> Vcpu | None:
+        """Return the vCPU that runs, or ran last, on a CPU."""
+        ident = self.kvm_arm_running_vcpu[cpu]
+        if not ident:
+            return None
+        return self.vm_list[(ident - 1) // KVM_MAX_VCPUS].vcpus[(ident - 1) % KVM_MAX_VCPUS]
+
+    def stack_cache(self) -> KvmMmuMemoryCache:
+        """Return the memory cache on the present task's kernel stack."""
+        task = self.stream.task
+        if task not in self._stack_caches:
+            self._stack_caches[task] = KvmMmuMemoryCache(self.stream, f"{task}.stack.cache")
+        return self._stack_caches[task]
+
+
+class Vcpu(Struct):
+    """``struct kvm_vcpu``.
+
+    Attributes:
+        hsr: syndrome of the last exit.
+        hpfar: page of the faulting IPA.
+        hxfar: faulting virtual address.
+        pc: the guest's program counter.
+        injected: number of prefetch aborts injected.
+    """
+
+    hsr = Field()
+    hpfar = Field()
+    hxfar = Field()
+    pc = Field()
+    injected = Field()
+
+    def __init__(self, kvm: Kvm, number: int) -> None:
+        """Start with an empty memory cache."""
+        self.ident = kvm.number * KVM_MAX_VCPUS + number + 1
+        super().__init__(kvm.stream, f"{kvm.key}.vcpu[{number}]")
+        self.kvm = kvm
+        self.number = number
+        self.mmu_page_cache = KvmMmuMemoryCache(kvm.stream, f"{self.key}.mmu_page_cache")
+
+
+class Kvm(Struct):
+    """``struct kvm`` with its ``struct kvm_arch``.
+
+    Attributes:
+        pgd: physical address of the level-1 table, 0 for NULL.
+        vmid_gen: generation of the VMID, 0 for a new VM.
+        vmid: the VMID.
+        vttbr: what the hyp code loads into VTTBR.
+        mmu_notifier_seq: counts the host's changes that have ended.
+        mmu_notifier_count: range changes under way; ``long``, so -1 is all ones.
+        created: 1 from kvm_arch_init_vm to kvm_arch_destroy_vm.
+        memslots: the slots in the order the kernel walks them, four words each; see ``memslot.py``.
+    """
+
+    pgd = Field()
+    vmid_gen = Field()
+    vmid = Field()
+    vttbr = Field()
+    mmu_notifier_seq = Field()
+    mmu_notifier_count = Field()
+    created = Field()
+
+    def __init__(self, linux: Linux, number: int, vcpus: int, mm: Mm, io_mem_abort: Callable[[Vcpu, int], int]) -> None:
+        """Make the struct, all zero, with ``vcpus`` vCPUs.
+
+        Args:
+            linux: the host kernel.
+            number: which VM this is, from 0.
+            vcpus: how many vCPUs.
+            mm: who answers page look-ups.
+            io_mem_abort: who handles an access outside the memory slots.
+        """
+        super().__init__(linux.stream, f"kvm[{number}]")
+        self.linux = linux
+        self.number = number
+        self.mm = mm
+        self.io_mem_abort = io_mem_abort
+        self.mmu_lock = Lock(linux.stream, f"{self.key}.mmu_lock")
+        self.vcpus = [Vcpu(self, i) for i in range(vcpus)]
+        self.memslots = Words(linux.stream, f"{self.key}.memslots", KVM_MEM_SLOTS_NUM * SLOT_WORDS)

@@ -1,0 +1,115 @@
+"""A VM's life: made, entered, left, destroyed.
+
+Source: arch/arm/kvm/arm.c and arch/arm/kvm/interrupts.S, Linux 3.9 (f7ed45be3ba5).
+"""
+
+from __future__ import annotations
+
+from kvmlab.engine.hardware.cpu import Cpu
+from kvmlab.engine.hardware.syndrome import FSC_TYPE_MASK, FSC_TYPES, S1PTW, encode_hpfar
+from kvmlab.engine.kernel.cache import mmu_free_memory_cache
+from kvmlab.engine.kernel.kvm import Kvm, Vcpu
+from kvmlab.engine.kernel.tables import kvm_alloc_stage2_pgd, kvm_free_stage2_pgd
+from kvmlab.engine.kernel.vmid import need_new_vmid_gen, update_vttbr
+from kvmlab.engine.tasks import Point, Steps
+
+FIRST_PC = 0x8000
+"""Where the guest's program begins; only shown, never fetched."""
+
+
+def kvm_arch_init_vm(kvm: Kvm) -> int:
+    """Set a new VM up: its level-1 table, and a VMID generation that is never current.
+
+    Returns:
+        0, or -ENOMEM.
+
+    Source: kvm_arch_init_vm. Differs: the mapping of struct kvm into Hyp mode is left out.
+    """
+    ret = kvm_alloc_stage2_pgd(kvm)
+    if ret:
+        return ret
+    kvm.vmid_gen = 0
+    for vcpu in kvm.vcpus:
+        vcpu.pc = FIRST_PC
+    kvm.created = 1
+    return 0
+
+
+def kvm_arch_destroy_vm(kvm: Kvm) -> None:
+    """Free the VM's tables, then each vCPU's memory cache. Its VMID is not given back.
+
+    Source: kvm_arch_destroy_vm. Differs: nothing.
+    """
+    kvm_free_stage2_pgd(kvm)
+    for vcpu in kvm.vcpus:
+        kvm_mmu_free_memory_caches(vcpu)
+    kvm.created = 0
+    kvm.stream.mark("vm/destroyed", vm=kvm.number)
+
+
+def kvm_mmu_free_memory_caches(vcpu: Vcpu) -> None:
+    """Give the vCPU's cached pages back.
+
+    Source: kvm_mmu_free_memory_caches, arch/arm/kvm/mmu.c. Differs: nothing.
+    """
+    mmu_free_memory_cache(vcpu.mmu_page_cache, vcpu.kvm.linux.pages)
+
+
+def enter_guest(vcpu: Vcpu, cpu: Cpu) -> Steps[None]:
+    """Enter the guest on a CPU: the part of the run loop from ``update_vttbr`` to the world switch.
+
+    Yields:
+        Where ``update_vttbr`` does, before interrupts go off, and before VTTBR is loaded.
+
+    Emits:
+        vmid/checked, vmid/stale if the loop goes round again, kvm_entry.
+
+    Source: kvm_arch_vcpu_ioctl_run. Differs: signals, the VGIC and timers are left out.
+    """
+    kvm, stream = vcpu.kvm, vcpu.stream
+    while True:
+        yield from update_vttbr(kvm, cpu.number)
+        yield Point("switch interrupts off")
+        cpu.irqs_off = 1
+        if not need_new_vmid_gen(kvm):
+            break
+        cpu.irqs_off = 0
+        stream.mark("vmid/stale", vm=kvm.number, generation=kvm.linux.kvm_vmid_gen)
+    stream.mark("kvm_entry", vcpu_pc=vcpu.pc, vm=kvm.number, vcpu=vcpu.number, cpu=cpu.number)
+    yield Point("load VTTBR")
+    cpu.vttbr = kvm.vttbr
+    cpu.in_guest = 1
+    cpu.irqs_off = 0  # an IPI now takes the CPU out of the guest at once
+
+
+def exit_guest(vcpu: Vcpu, cpu: Cpu) -> None:
+    """Leave the guest: the host's VTTBR is 0.
+
+    Emits:
+        kvm_exit.
+
+    Source: __kvm_vcpu_return, kvm_arch_vcpu_ioctl_run. Differs: nothing.
+    """
+    cpu.vttbr = 0
+    cpu.in_guest = 0
+    vcpu.stream.mark("kvm_exit", vcpu_pc=vcpu.pc, vm=vcpu.kvm.number, vcpu=vcpu.number, cpu=cpu.number)
+
+
+def guest_trap(vcpu: Vcpu, cpu: Cpu) -> None:
+    """Save what Hyp mode knows of the abort: HSR, the faulting address, the faulting IPA.
+
+    After a permission fault outside a stage-1 walk HPFAR says nothing, so the hyp code translates the faulting address
+    with stage 1 and takes the IPA from PAR.
+
+    Emits:
+        hyp/resolved if HPFAR had to be found that way.
+
+    Source: guest_trap, arch/arm/kvm/interrupts.S. Differs: stage 1 is off in this guest, so the address is the IPA.
+    """
+    vcpu.hsr = cpu.hsr
+    vcpu.hxfar = cpu.hxfar
+    if cpu.hsr & FSC_TYPE_MASK == FSC_TYPES["permission"] and not cpu.hsr & S1PTW:
+        vcpu.hpfar = encode_hpfar(cpu.par)
+        vcpu.stream.mark("hyp/resolved", ipa=cpu.par, hpfar=vcpu.hpfar)
+    else:
+        vcpu.hpfar = cpu.hpfar

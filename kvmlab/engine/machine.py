@@ -1,0 +1,241 @@
+"""The machine: CPUs, memory, guests. Commands go in, events come out.
+
+Every command is a method. ``begin`` makes the same command an operation that can be stepped and interleaved.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kvmlab.engine.commands import COMMANDS, Slot
+from kvmlab.engine.config import Config
+from kvmlab.engine.errors import InputError
+from kvmlab.engine.events import Stream
+from kvmlab.engine.guest import Access
+from kvmlab.engine.hardware.cpu import Cpu
+from kvmlab.engine.hardware.memory import PhysicalMemory, SparseRam
+from kvmlab.engine.host.frames import HostFrames
+from kvmlab.engine.host.mm import HostMemory
+from kvmlab.engine.image import Image, image_of
+from kvmlab.engine.kernel.kvm import Kvm, Linux
+from kvmlab.engine.kernel.pgtable import PAGE_SIZE
+from kvmlab.engine.tasks import Steps, run_as
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A command that has been checked and not yet run.
+
+    Attributes:
+        task: who does it: "cpu0", ..., "host".
+        name: the command.
+        steps: run it, step by step; its first step appends the command to the stream.
+    """
+
+    task: str
+    name: str
+    steps: Steps[Any]
+
+
+class Machine:
+    """A host that runs guests.
+
+    Args:
+        config: what to build; the default is a two-CPU Cortex-A15 under Linux 3.9.
+
+    Attributes:
+        stream: every event so far.
+        linux: the host kernel.
+        cpus: the physical CPUs.
+        ram: contents of guest pages, by physical address.
+
+    >>> machine = Machine()
+    >>> vm = machine.create_vm([Slot(ipa=0x8000_0000, size=0x100_0000, hva=0x4000_0000)])
+    >>> machine.access(vm, 0x8000_0000, "write", value=7).faults
+    1
+    >>> machine.access(vm, 0x8000_0000).value
+    7
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        """Boot."""
+        self.config = config or Config()
+        self.stream = Stream(recording=self.config.recording)
+        memory = PhysicalMemory(self.stream, self.config.ram_base, self.config.ram_size)
+        self.cpus = [Cpu(self.stream, n, self.config) for n in range(self.config.ncpus)]
+        self.linux = Linux(self.stream, memory, self.cpus, self.config)
+        self.ram = SparseRam(self.stream)
+        self.frames = HostFrames(self.stream, self.ram, self.config)
+        self.hosts: dict[int, HostMemory] = {}  # by VM number; a directory
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def begin(self, name: str, **args: Any) -> Operation:
+        """Check a command and return it as an operation that has not started.
+
+        Args:
+            name: a command: "access", "ioremap", "swap_out", ...
+            args: its arguments, by name.
+
+        Raises:
+            InputError: no such command, or an argument is missing, unknown or not allowed.
+        """
+        if name not in COMMANDS:
+            raise InputError(f"command is {name!r}; allowed: {', '.join(COMMANDS)}")
+        make = COMMANDS[name]
+        try:
+            bound = inspect.signature(make).bind(self, **args)
+        except TypeError as error:
+            raise InputError(f"{name}: {error}") from error
+        bound.apply_defaults()
+        task, said, steps = make(**bound.arguments)
+        return Operation(task, name, self._announce(name, said, steps))
+
+    def do(self, name: str, **args: Any) -> Any:
+        """Run a command to its end and return its result.
+
+        Raises:
+            InputError: as ``begin``; the machine is as it was.
+            KernelBug: the modelled kernel died; the machine is as it left it.
+        """
+        operation = self.begin(name, **args)
+        return run_as(self.stream, operation.task, operation.steps)
+
+    def _announce(self, name: str, said: dict[str, Any], steps: Steps[Any]) -> Steps[Any]:
+        self.stream.command(name, **said)
+        result = yield from steps
+        return result
+
+    def create_vm(self, slots: Iterable[Slot | tuple[int, int, int]] = (), *, vcpus: int = 1) -> int:
+        """Make a VM and return its number, or -ENOMEM if there is no memory for its level-1 table.
+
+        Args:
+            slots: its memory.
+            vcpus: how many vCPUs, 1 to 4.
+        """
+        ret: int = self.do("create_vm", slots=tuple(slots), vcpus=vcpus)
+        return ret
+
+    def destroy_vm(self, vm: int) -> None:
+        """Destroy a VM: kvm_arch_destroy_vm."""
+        self.do("destroy_vm", vm=vm)
+
+    def add_slot(self, vm: int, slot: Slot | tuple[int, int, int]) -> int:
+        """Give a VM more memory; returns 0 or a negative error."""
+        ret: int = self.do("add_slot", vm=vm, slot=slot)
+        return ret
+
+    def remove_slot(self, vm: int, slot: int) -> int:
+        """Take memory slot number ``slot`` away; Linux 3.9 leaves its pages mapped. Returns 0."""
+        ret: int = self.do("remove_slot", vm=vm, slot=slot)
+        return ret
+
+    def access(
+        self,
+        vm: int,
+        ipa: int,
+        access: str = "read",
+        *,
+        value: int = 0,
+        vcpu: int = 0,
+        cpu: int | None = None,
+        asid: int = 0,
+    ) -> Access:
+        """Let a guest load, store or fetch one word.
+
+        Args:
+            vm: which VM.
+            ipa: address in bytes, 0 to 2^40 - 1, a multiple of 4.
+            access: "read", "write" or "fetch".
+            value: what to write, 0 to 2^32 - 1.
+            vcpu: which of its vCPUs.
+            cpu: which physical CPU; the one with the vCPU's number, modulo the number of CPUs, if not given.
+            asid: the guest's address space, 0 to 255.
+        """
+        result: Access = self.do("access", vm=vm, ipa=ipa, access=access, value=value, vcpu=vcpu, cpu=cpu, asid=asid)
+        return result
+
+    def enter(self, vm: int, *, vcpu: int = 0, cpu: int | None = None) -> None:
+        """Enter a guest without an access; whoever runs on that CPU leaves first."""
+        self.do("enter", vm=vm, vcpu=vcpu, cpu=cpu)
+
+    def leave(self, cpu: int = 0) -> None:
+        """Take the guest on a CPU back to the host."""
+        self.do("leave", cpu=cpu)
+
+    def ioremap(self, vm: int, ipa: int, pa: int, size: int) -> int:
+        """Map a device at ``pa`` into a guest: kvm_phys_addr_ioremap. Returns 0 or a negative error."""
+        ret: int = self.do("ioremap", vm=vm, ipa=ipa, pa=pa, size=size)
+        return ret
+
+    def swap_out(self, vm: int, hva: int) -> None:
+        """Let the host move a page to swap."""
+        self.do("swap_out", vm=vm, hva=hva)
+
+    def swap_in(self, vm: int, hva: int) -> int:
+        """Let the host bring a page back; returns its frame number."""
+        pfn: int = self.do("swap_in", vm=vm, hva=hva)
+        return pfn
+
+    def discard(self, vm: int, hva: int, size: int = PAGE_SIZE) -> None:
+        """Let the host throw pages away."""
+        self.do("discard", vm=vm, hva=hva, size=size)
+
+    def protect(self, vm: int, hva: int, size: int = PAGE_SIZE, *, writable: bool = False) -> None:
+        """Take the host process's own right to write away, or give it back."""
+        self.do("protect", vm=vm, hva=hva, size=size, writable=writable)
+
+    def ksm_merge(self, vm: int, hva: int, vm2: int, hva2: int) -> bool:
+        """Let KSM put one frame behind two equal pages; returns whether it did."""
+        merged: bool = self.do("ksm_merge", vm=vm, hva=hva, vm2=vm2, hva2=hva2)
+        return merged
+
+    def host_write(self, vm: int, hva: int, value: int) -> int:
+        """Let the host process store a word, breaking copy-on-write if the page is shared; returns the frame number."""
+        pfn: int = self.do("host_write", vm=vm, hva=hva, value=value)
+        return pfn
+
+    def host_touch(self, cpu: int, hva: int) -> None:
+        """Let the host use an address on a CPU, so that its TLB holds an entry of VMID 0."""
+        self.do("host_touch", cpu=cpu, hva=hva)
+
+    def fail_alloc(self, k: int) -> None:
+        """Make the k-th page allocation from now fail; 0 takes that back."""
+        self.do("fail_alloc", k=k)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def kvm(self, vm: int) -> Kvm:
+        """Return a VM's ``struct kvm``.
+
+        Raises:
+            InputError: there is no such VM now.
+        """
+        vms = self.linux.vm_list
+        if type(vm) is int and vm in vms and vms[vm].created:
+            return vms[vm]
+        alive = ", ".join(str(number) for number, kvm in vms.items() if kvm.created)
+        raise InputError(f"vm is {vm!r}; allowed: {alive or 'none, create one first'}")
+
+    def host(self, vm: int) -> HostMemory:
+        """Return the memory of the process that runs a VM."""
+        return self.hosts[self.kvm(vm).number]
+
+    def image(self, vm: int) -> Image:
+        """Return the VM's table bytes, by physical address, with the registers that point to them."""
+        return image_of(self.kvm(vm))
+
+    def seek(self, step: int) -> None:
+        """Put the machine to what it was after the first ``step`` events."""
+        self.stream.seek(step)
+
+    def back(self) -> None:
+        """Go one event back."""
+        self.stream.back()
+
+    def forward(self) -> None:
+        """Go one event forward."""
+        self.stream.forward()

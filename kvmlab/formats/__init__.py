@@ -1,0 +1,1 @@
+"""Files that kvmlab reads: golden traces recorded from the real kernel code."""
