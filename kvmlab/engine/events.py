@@ -80,7 +80,7 @@ class Stream:
         """Change one cell: ``write(cell, new)``. Rebound when recording is switched and when standing in the past."""
         self._banks: list[MutableSequence[int] | memoryview] = [[], [], self.variables]
         self._keys: list[Callable[[int], str]] = [str, str, self._variable_key]
-        self._names: list[tuple[int, Callable[[int], str]]] = []
+        self._regions: list[tuple[int, Callable[[int], str]]] = []
         self._forget()
         self.recording = recording
         """Whether changes are remembered; see ``record``."""
@@ -102,7 +102,7 @@ class Stream:
         """
         base = len(self.variables)
         self.variables.extend([0] * count)
-        self._names.append((base, key))
+        self._regions.append((base, key))
         return base
 
     def key(self, cell: int) -> str:
@@ -110,7 +110,7 @@ class Stream:
         return self._keys[cell & (1 << BANK_BITS) - 1](cell >> BANK_BITS)
 
     def _variable_key(self, index: int) -> str:
-        base, key = self._names[bisect_right(self._names, index, key=lambda item: item[0]) - 1]
+        base, key = self._regions[bisect_right(self._regions, index, key=lambda item: item[0]) - 1]
         return key(index - base)
 
     @property
@@ -144,8 +144,8 @@ class Stream:
         if self._past is not None:
             self._refuse(0, 0)
         if self.recording:
-            self._order.append(~len(self._said))
-            self._said.append((self._task, "command", name, args))
+            self._commands.add(len(self._said))
+            self.mark(name, **args)
 
     def mark(self, name: str, **args: Any) -> None:
         """Append what happened, in the kernel's words."""
@@ -153,7 +153,8 @@ class Stream:
             if self._past is not None:
                 self._refuse(0, 0)
             self._order.append(~len(self._said))
-            self._said.append((self._task, "mark", name, args))
+            self._said.append(name)
+            self._said_args.append(args)
 
     def _record(self, cell: int, new: int) -> None:
         bank = self._banks[cell & 3]
@@ -182,7 +183,9 @@ class Stream:
     def _forget(self) -> None:
         self._order = array("q")
         self._cells, self._old, self._new = array("Q"), array("Q"), array("Q")
-        self._said: list[tuple[str, str, str, dict[str, Any]]] = []
+        self._said: list[str] = []  # of marks and commands
+        self._said_args: list[dict[str, Any]] = []
+        self._commands: set[int] = set()  # which of them are commands
         self._tasks = [(0, self._task)]  # from which event on, who
         self._past: int | None = None  # where the machine stands, if not at the end
 
@@ -197,9 +200,10 @@ class Stream:
         if seq < 0:
             seq += len(self)
         place = self._order[seq]
-        if place < 0:
-            return Event(seq, *self._said[~place])
         task = self._tasks[bisect_right(self._tasks, seq, key=lambda item: item[0]) - 1][1]
+        if place < 0:
+            kind = "command" if ~place in self._commands else "mark"
+            return Event(seq, task, kind, self._said[~place], self._said_args[~place])
         return Event(
             seq, task, "write", self.key(self._cells[place]), {"old": self._old[place], "new": self._new[place]}
         )
@@ -216,7 +220,7 @@ class Stream:
         """Yield (name, args) of the marks and commands from event ``start`` on: quicker than whole events."""
         for place in self._order[start:]:
             if place < 0:
-                yield self._said[~place][2:]
+                yield self._said[~place], self._said_args[~place]
 
     def writes(self, start: int = 0) -> Iterator[tuple[int, int, int]]:
         """Yield (cell, old, new) of the writes from event ``start`` on: quicker than whole events."""
@@ -275,7 +279,8 @@ class Stream:
             for values in (self._cells, self._old, self._new):
                 del values[writes[0] :]
         if said := [~place for place in dropped if place < 0]:
-            del self._said[said[0] :]
+            del self._said[said[0] :], self._said_args[said[0] :]
+            self._commands = {place for place in self._commands if place < said[0]}
         while len(self._tasks) > 1 and self._tasks[-1][0] >= len(self._order):
             self._tasks.pop()
         self._task = self._tasks[-1][1]

@@ -109,11 +109,18 @@ def _running(vcpu: Vcpu, cpu: Cpu) -> bool:
 
 
 def make_run(vcpu: Vcpu, cpu: Cpu) -> Steps[None]:
-    """Enter the guest if it is not running on this CPU; whoever runs there leaves first."""
+    """Enter the guest if it is not running on this CPU; whoever runs there leaves first.
+
+    A vCPU is one thread of the host process: if it runs on another CPU it leaves that one.
+    """
     if _running(vcpu, cpu):
         return
-    leave_guest(vcpu.kvm.linux.vcpu_on(cpu.number), cpu)
-    vcpu.kvm.linux.kvm_arm_running_vcpu[cpu.number] = vcpu.ident
+    linux = vcpu.kvm.linux
+    leave_guest(linux.vcpu_on(cpu.number), cpu)
+    for other in linux.cpus:
+        if linux.vcpu_on(other.number) is vcpu:
+            leave_guest(vcpu, other)
+    linux.kvm_arm_running_vcpu[cpu.number] = vcpu.ident
     yield from enter_guest(vcpu, cpu)
 
 

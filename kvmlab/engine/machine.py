@@ -1,4 +1,4 @@
-"""The machine: CPUs, memory, guests. Commands go in, events come out.
+"""The machine: a system that takes commands. Commands go in, events come out.
 
 Every command is a method. ``begin`` makes the same command an operation that can be stepped and interleaved.
 """
@@ -11,17 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvmlab.engine.commands import COMMANDS, Slot
-from kvmlab.engine.config import Config
 from kvmlab.engine.errors import InputError
-from kvmlab.engine.events import Stream
 from kvmlab.engine.guest import Access
-from kvmlab.engine.hardware.cpu import Cpu
-from kvmlab.engine.hardware.memory import PhysicalMemory, SparseRam
-from kvmlab.engine.host.frames import HostFrames
-from kvmlab.engine.host.mm import HostMemory
-from kvmlab.engine.image import Image, image_of
-from kvmlab.engine.kernel.kvm import Kvm, Linux
 from kvmlab.engine.kernel.pgtable import PAGE_SIZE
+from kvmlab.engine.system import System
 from kvmlab.engine.tasks import Steps, run_as
 
 
@@ -40,17 +33,11 @@ class Operation:
     steps: Steps[Any]
 
 
-class Machine:
-    """A host that runs guests.
+class Machine(System):
+    """A host that runs guests, and takes commands.
 
     Args:
         config: what to build; the default is a two-CPU Cortex-A15 under Linux 3.9.
-
-    Attributes:
-        stream: every event so far.
-        linux: the host kernel.
-        cpus: the physical CPUs.
-        ram: contents of guest pages, by physical address.
 
     >>> machine = Machine()
     >>> vm = machine.create_vm([Slot(ipa=0x8000_0000, size=0x100_0000, hva=0x4000_0000)])
@@ -59,19 +46,6 @@ class Machine:
     >>> machine.access(vm, 0x8000_0000).value
     7
     """
-
-    def __init__(self, config: Config | None = None) -> None:
-        """Boot."""
-        self.config = config or Config()
-        self.stream = Stream(recording=self.config.recording)
-        memory = PhysicalMemory(self.stream, self.config.ram_base, self.config.ram_size)
-        self.cpus = [Cpu(self.stream, n, self.config) for n in range(self.config.ncpus)]
-        self.linux = Linux(self.stream, memory, self.cpus, self.config)
-        self.ram = SparseRam(self.stream)
-        self.frames = HostFrames(self.stream, self.ram, self.config)
-        self.hosts: dict[int, HostMemory] = {}  # by VM number; a directory
-
-    # -- commands ------------------------------------------------------------------------------------------------
 
     def begin(self, name: str, **args: Any) -> Operation:
         """Check a command and return it as an operation that has not started.
@@ -205,37 +179,3 @@ class Machine:
     def fail_alloc(self, k: int) -> None:
         """Make the k-th page allocation from now fail; 0 takes that back."""
         self.do("fail_alloc", k=k)
-
-    # -- looking -------------------------------------------------------------------------------------------------
-
-    def kvm(self, vm: int) -> Kvm:
-        """Return a VM's ``struct kvm``.
-
-        Raises:
-            InputError: there is no such VM now.
-        """
-        vms = self.linux.vm_list
-        if type(vm) is int and vm in vms and vms[vm].created:
-            return vms[vm]
-        alive = ", ".join(str(number) for number, kvm in vms.items() if kvm.created)
-        raise InputError(f"vm is {vm!r}; allowed: {alive or 'none, create one first'}")
-
-    def host(self, vm: int) -> HostMemory:
-        """Return the memory of the process that runs a VM."""
-        return self.hosts[self.kvm(vm).number]
-
-    def image(self, vm: int) -> Image:
-        """Return the VM's table bytes, by physical address, with the registers that point to them."""
-        return image_of(self.kvm(vm))
-
-    def seek(self, step: int) -> None:
-        """Put the machine to what it was after the first ``step`` events."""
-        self.stream.seek(step)
-
-    def back(self) -> None:
-        """Go one event back."""
-        self.stream.back()
-
-    def forward(self) -> None:
-        """Go one event forward."""
-        self.stream.forward()

@@ -36,7 +36,6 @@ def kvm_phys_addr_ioremap(kvm: Kvm, guest_ipa: int, pa: int, size: int) -> Steps
     Source: kvm_phys_addr_ioremap. Differs: nothing.
     """
     linux = kvm.linux
-    cache = linux.stack_cache()
     page_mask = -PAGE_SIZE
     if "signed PAGE_MASK" not in linux.fixes:
         page_mask &= linux.ulong_mask
@@ -44,20 +43,21 @@ def kvm_phys_addr_ioremap(kvm: Kvm, guest_ipa: int, pa: int, size: int) -> Steps
     prot = page_s2_device(fixed="device memory type" in linux.fixes) | L_PTE_S2_RDWR
     pfn = pa >> PAGE_SHIFT
     addr, ret, mapped = guest_ipa, 0, 0
-    while addr < end:
-        ret = mmu_topup_memory_cache(cache, linux.pages, 2, 2)
-        if ret:
-            break
-        yield from spin_lock(kvm.mmu_lock)
-        try:
-            ret = stage2_set_pte(kvm, cache, addr, pfn_pte(pfn, prot), True)
-        finally:
-            spin_unlock(kvm.mmu_lock)
-        if ret:
-            break
-        addr += PAGE_SIZE
-        pfn += 1
-        mapped += 1
-    mmu_free_memory_cache(cache, linux.pages)
+    with linux.stack_cache() as cache:
+        while addr < end:
+            ret = mmu_topup_memory_cache(cache, linux.pages, 2, 2)
+            if ret:
+                break
+            yield from spin_lock(kvm.mmu_lock)
+            try:
+                ret = stage2_set_pte(kvm, cache, addr, pfn_pte(pfn, prot), True)
+            finally:
+                spin_unlock(kvm.mmu_lock)
+            if ret:
+                break
+            addr += PAGE_SIZE
+            pfn += 1
+            mapped += 1
+        mmu_free_memory_cache(cache, linux.pages)
     linux.stream.mark("ioremap/done", vm=kvm.number, ret=ret, mapped=mapped)
     return ret

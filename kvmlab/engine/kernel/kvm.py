@@ -5,7 +5,8 @@ Source: include/linux/kvm_host.h, arch/arm/include/asm/kvm_host.h, arch/arm/kvm/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from kvmlab.engine.config import Config
@@ -24,6 +25,8 @@ KVM_MEM_SLOTS_NUM = KVM_USER_MEM_SLOTS + KVM_PRIVATE_MEM_SLOTS
 SLOT_WORDS = 4
 """id, base_gfn, npages, userspace_addr."""
 KVM_MAX_VCPUS = 4
+KERNEL_STACKS = 8
+"""How many functions with a memory cache on their stack can run at the same time."""
 KVM_PFN_ERR_FAULT = -1
 """Stands for every error pfn."""
 
@@ -69,7 +72,8 @@ class Linux(Struct):
         self.vmid_mask = (1 << config.vmid_bits) - 1
         self.vm_list: dict[int, Kvm] = {}  # by number; a directory: whether a VM exists is its field ``created``
         self.kvm_arm_running_vcpu = Words(stream, "kvm_arm_running_vcpu", len(cpus))
-        self._stack_caches: dict[str, KvmMmuMemoryCache] = {}
+        self.stack_caches = [KvmMmuMemoryCache(stream, f"stack[{i}].cache") for i in range(KERNEL_STACKS)]
+        self.stack_busy = Words(stream, "stack.busy", KERNEL_STACKS)
         self.kvm_vmid_gen = 1
 
     def vcpu_on(self, cpu: int) -> Vcpu | None:
@@ -79,12 +83,18 @@ class Linux(Struct):
             return None
         return self.vm_list[(ident - 1) // KVM_MAX_VCPUS].vcpus[(ident - 1) % KVM_MAX_VCPUS]
 
-    def stack_cache(self) -> KvmMmuMemoryCache:
-        """Return the memory cache on the present task's kernel stack."""
-        task = self.stream.task
-        if task not in self._stack_caches:
-            self._stack_caches[task] = KvmMmuMemoryCache(self.stream, f"{task}.stack.cache")
-        return self._stack_caches[task]
+    @contextmanager
+    def stack_cache(self) -> Iterator[KvmMmuMemoryCache]:
+        """Give a function a memory cache on its own kernel stack, empty, for as long as it runs."""
+        stack = self.stack_busy.values().index(0)
+        cache = self.stack_caches[stack]
+        self.stack_busy[stack] = 1
+        if cache.nobjs:  # left by a function that the kernel died in; the pages are lost
+            cache.nobjs = 0
+        try:
+            yield cache
+        finally:
+            self.stack_busy[stack] = 0
 
 
 class Vcpu(Struct):

@@ -54,14 +54,13 @@ def update_vttbr(kvm: Kvm, cpu: int) -> Steps[None]:
         kvm_flush_vm_context(linux)
     if "vmid before generation" in linux.fixes:
         _store_vmid(kvm)
-        _store_vttbr(kvm)
+        yield from _store_vttbr(kvm)
         yield Point("store vmid_gen")
         kvm.vmid_gen = linux.kvm_vmid_gen
     else:
         kvm.vmid_gen = linux.kvm_vmid_gen
         _store_vmid(kvm)
-        yield Point("store vttbr")
-        _store_vttbr(kvm)
+        yield from _store_vttbr(kvm)
     stream.mark("vmid/assigned", vm=kvm.number, vmid=kvm.vmid, generation=kvm.vmid_gen, next=linux.kvm_next_vmid)
     spin_unlock(linux.kvm_vmid_lock)
 
@@ -72,9 +71,12 @@ def _store_vmid(kvm: Kvm) -> None:
     linux.kvm_next_vmid = linux.kvm_next_vmid + 1 & linux.vmid_mask
 
 
-def _store_vttbr(kvm: Kvm) -> None:
+def _store_vttbr(kvm: Kvm) -> Steps[None]:
     mask = VTTBR_BADDR_MASK_FIXED if "vttbr mask" in kvm.linux.fixes else VTTBR_BADDR_MASK
-    kvm.vttbr = kvm.pgd & mask | kvm.vmid << VTTBR_VMID_SHIFT
+    yield Point("store vttbr")
+    kvm.vttbr = kvm.pgd & mask
+    yield Point("or the VMID into vttbr")
+    kvm.vttbr |= kvm.vmid << VTTBR_VMID_SHIFT
 
 
 def force_vm_exit(linux: Linux, cpu: int) -> Steps[None]:
@@ -90,7 +92,7 @@ def force_vm_exit(linux: Linux, cpu: int) -> Steps[None]:
         While a CPU runs with interrupts off.
 
     Emits:
-        vmid/kicked, with the CPUs that were in a guest.
+        kvm_exit for each guest that leaves, then vmid/kicked with the CPUs that were in a guest.
 
     Source: force_vm_exit, arch/arm/kvm/arm.c, Linux 3.9. Differs: offline CPUs are not modelled.
     """
@@ -100,6 +102,9 @@ def force_vm_exit(linux: Linux, cpu: int) -> Steps[None]:
         other.in_guest = 0
         other.irqs_off = 0
         other.vttbr = 0
+        if (vcpu := linux.vcpu_on(other.number)) is not None:
+            vm = vcpu.kvm.number
+            linux.stream.mark("kvm_exit", vcpu_pc=vcpu.pc, vm=vm, vcpu=vcpu.number, cpu=other.number)
     linux.stream.mark("vmid/kicked", by=cpu, cpus=[c.number for c in kicked])
     while any(c.irqs_off for c in others):
         yield Point("wait for the other CPUs", lambda: not any(c.irqs_off for c in others))
