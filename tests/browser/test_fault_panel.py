@@ -2,7 +2,9 @@
 
 import re
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect
 
 from kvmlab.engine import Machine, Slot
@@ -141,6 +143,48 @@ def test_new_accesses_appear_as_new_steps(panel, scene):
     expect(part(panel, "title")).to_have_text(re.compile(r"^The store is done: 0x2a lies at PA 0x[0-9a-f]+000$"))
     expect(panel.locator('[data-id="r2.0.5.x"]')).to_have_text("RW page")
     expect(message).to_be_visible()
+
+
+def test_panels_on_one_page_do_not_disturb_each_other(page, panel):
+    others = [page.locator(".kvmlab-panel").nth(which) for which in (1, 2, 3)]
+    before = [(at(other), shown(other)) for other in others]
+    panel.locator(".kvm").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    assert at(panel) == 5
+    assert [(at(other), shown(other)) for other in others] == before
+    ids = page.evaluate("[...document.querySelectorAll('.kvm [id]')].map(part => part.id)")
+    assert len(ids) == len(set(ids)) > 0
+
+
+def test_a_panel_shown_twice_moves_together_and_python_reads_and_sets_it(lab, page):
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    cells = [
+        "from kvmlab.panels import fault\npanel = fault()\npanel.access()\npanel.step = 4\npanel",
+        "panel",
+        "import ipywidgets\nlabel = ipywidgets.Label('0').add_class('cursor')\n"
+        "panel.player.observe(lambda change: setattr(label, 'value', str(change['new'])), 'step')\nlabel",
+    ]
+    path = lab.folder / "twice.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(cell) for cell in cells], metadata=kernel), path)
+    open_notebook(page, lab, path.name)
+    run_all(page)
+    path.unlink()
+    one, two = page.locator(".kvmlab-panel").nth(0), page.locator(".kvmlab-panel").nth(1)
+    assert at(one) == at(two) == 4
+    two.locator(".kvm").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert at(one) == at(two) == 7
+    assert shown(one) == shown(two)
+    expect(page.locator(".cursor")).to_have_text("7")
+
+
+def test_the_theme_is_followed_at_once(panel):
+    root = panel.locator(".kvm")
+    assert root.get_attribute("data-theme") == "light"
+    panel.page.evaluate("document.body.dataset.jpThemeLight = 'false'")  # what a change of theme does; not kept
+    expect(root).to_have_attribute("data-theme", "dark")
 
 
 @pytest.mark.parametrize("width", [800, 1280])

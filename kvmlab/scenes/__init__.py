@@ -1,0 +1,1 @@
+"""Turn events into what a learner sees, as plain data: pictures with named parts and the steps that change them."""

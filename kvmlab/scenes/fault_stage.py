@@ -1,0 +1,165 @@
+"""The fault scene's stage: every part laid out once, under the id by which it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvmlab.scenes import svg
+from kvmlab.scenes.layout import ROW, Link, Row, Table, Tree
+from kvmlab.scenes.moment import Path
+
+HARDWARE_TOP, TREE_TOP, PAGE_X, PAGE_WIDTH = 42, 180, 606, 180
+TREE_HEIGHT = 221
+SLOTS, TLB_CELLS = 40, 4
+COLUMNS = (
+    (8, 39, 30, "level 1", 1024),
+    (216, 29, 21, "level 2", 512),
+    (408, 20, 12, "level 3", 512),
+    (600, 11, 0, "offset", 4096),
+)
+FIELDS = (
+    (133, 72, "58:55 sw", 55, 4),
+    (208, 82, "54 XN", 54, 1),
+    (293, 89, "39:12 frame", 12, 28),
+    (385, 72, "10 AF", 10, 1),
+    (460, 59, "9:8 SH", 8, 2),
+    (522, 72, "7:6 HAP", 6, 2),
+    (597, 115, "5:2 MemAttr", 2, 4),
+    (715, 72, "1:0 type", 0, 2),
+)
+
+
+def name(kind: str, path: Path) -> str:
+    """Return the id of a part of the tree: "t" table, "r" row, "l" link, "p" host page.
+
+    >>> name("r", (2, 0, 511)), name("t", ())
+    ('r2.0.511', 't')
+    """
+    return kind + ".".join(map(str, path))
+
+
+def markup(tree: Tree, label: str) -> str:
+    """Return the drawing of a whole run; everything that is not there yet is hidden at its place."""
+    height = max(tree.height, TREE_HEIGHT)
+    bottom = TREE_TOP + height + 9
+    rows = [row for table in tree.tables for row in table.rows if len(row.path) == 3]
+    parts = [
+        svg.zone("zG", "guest", 0, 0, 800, 34, [
+            svg.text(84, 23, css="m b", size=16, part="g.do"), svg.text(790, 22.5, css="end", size=14, part="g.run"),
+        ]),
+        svg.zone("zH", "hw", 0, HARDWARE_TOP, 800, 124, _hardware()),
+        svg.zone("zO", "host", 596, TREE_TOP - 4, 204, height + 5, [
+            svg.text(666, TREE_TOP + 11, css="m q", part="o.hva"), *(_page(row) for row in rows),
+        ]),
+        *(_table(table) for table in tree.tables),
+        *(_link(link) for link in tree.links),
+        svg.zone("zK", "kern", 0, bottom, 800, 119, _kernel(bottom)),
+    ]  # fmt: skip
+    return svg.picture(800, bottom + 120, label, parts)
+
+
+def _hardware() -> Iterator[str]:
+    y = HARDWARE_TOP
+    yield svg.text(108, y + 15.2, css="m", part="h.vttbr")
+    yield svg.group("h.reg", "", [svg.text(334, y + 15.2, css="m", part="h.reg.t")])
+    for column, (x, high, low, title, entries) in enumerate(COLUMNS):
+        width = 16 * (high - low + 1)
+        yield svg.text(x, y + 36, str(high), css="q3 m", size=12.5)
+        yield svg.text(x + width, y + 36, str(low), css="q3 m end", size=12.5)
+        yield svg.text(x + width / 2, y + 36, title, css="b mid", size=14)
+        for bit in range(high, low - 1, -1):
+            left = x + 16 * (high - bit)
+            cell = svg.box(left, y + 41, 16, 20, css="c", radius=0)
+            yield svg.group(
+                f"b{bit}", "bit", [cell, svg.text(left + 8, y + 56, css="m mid", size=13.5, part=f"b{bit}.t")]
+            )
+        frame = svg.box(x, y + 65, width, 25, css="c") + svg.box(x, y + 65, width, 25, css="ring", radius=3)
+        words = svg.text(x + 8, y + 84.5, css="m b", size=19, part=f"ix{column}.t")
+        yield svg.group(
+            f"ix{column}", "ix", [frame, words, svg.text(x + width - 8, y + 83, f"of {entries}", css="q3 end")]
+        )
+    yield svg.group(
+        "h.tlb", "", [svg.text(8, y + 113, "TLB", css="b", size=14), svg.text(42, y + 113, css="m q", part="h.tlb.n")]
+    )
+    for entry in range(TLB_CELLS):
+        at = 84 + 178 * entry
+        frame = svg.box(at, y + 98, 174, 20, css="c") + svg.ring(at, y + 98, 174, 20)
+        yield svg.group(
+            f"tlb{entry}", "entry", [frame, svg.text(at + 7, y + 112.6, css="m", size=12, part=f"tlb{entry}.t")]
+        )
+
+
+def _table(table: Table) -> str:
+    x, y, width = table.x, table.y, table.width
+    me = name("t", table.path)
+    frame = svg.box(x, y, width, table.height, css="tb", radius=3) + svg.ring(x, y, width, table.height)
+    head = svg.text(x + 8, y + 15.5, css="th m", size=12.5, part=f"{me}.h")
+    refs = svg.group(f"{me}.n", "", [svg.text(x + width - 8, y + 15.5, css="end", size=12.5, part=f"{me}.n.t")])
+    gaps = [svg.text(x + 12, at, words, css="q3", size=12.5) for at, words in table.gaps]
+    return svg.group(me, "table", [frame, head, refs, *(_row(table, row) for row in table.rows), *gaps])
+
+
+def _row(table: Table, row: Row) -> str:
+    x, y, width = table.x + 5, row.y, table.width - 10
+    me = name("r", row.path)
+    frame = svg.box(x, y, width, ROW, css="c") + _pattern(x, y, width) + svg.ring(x, y, width, ROW)
+    words = svg.text(x + 8, y + 15, str(row.path[-1]), css="m b", size=14)
+    value = svg.text(x + width - 7, y + 14.8, css="end m", size=13.5, part=f"{me}.x")
+    cross = svg.line(f"M{svg.number(x + width + 2)} {svg.number(y + 10)}h17m-5 -6l12 12m0 -12l-12 12", css="xx")
+    return svg.group(me, "row", [frame, words, value, cross])
+
+
+def _pattern(x: float, y: float, width: float) -> str:
+    stripes = svg.box(x, y, width, ROW, css="stripes", extra=' fill="url(#{uid}stripes)"')
+    dots = svg.box(x, y, width, ROW, css="dots", extra=' fill="url(#{uid}dots)"')
+    return stripes + dots + svg.line(f"M{svg.number(x + width - 9)} {svg.number(y - 1)}h10v10z", css="cut")
+
+
+def _page(row: Row) -> str:
+    me = name("p", row.path)
+    frame = (
+        svg.box(PAGE_X, row.y, PAGE_WIDTH, ROW, css="c")
+        + _pattern(PAGE_X, row.y, PAGE_WIDTH)
+        + svg.ring(PAGE_X, row.y, PAGE_WIDTH, ROW)
+    )
+    value = svg.text(PAGE_X + 8, row.y + 15, css="m b", size=14, part=f"{me}.t")
+    kind = svg.text(PAGE_X + PAGE_WIDTH - 12, row.y + 14.8, css="end m", size=13.5, part=f"{me}.k")
+    return svg.group(me, "page", [frame, value, kind])
+
+
+def _link(link: Link) -> str:
+    (x, y), *rest = link.points
+    end = rest[-1]
+    path = f"M{svg.number(x)} {svg.number(y)}" + "".join(
+        f"L{svg.number(a)} {svg.number(b)}" for a, b in [*rest[:-1], (end[0] - 7, end[1])]
+    )
+    head = f"M{svg.number(end[0] - 1)} {svg.number(end[1])}l-8 -4.5v9z"
+    return svg.group(name("l", link.path), "link", [svg.line(path, css="l"), svg.line(head, css="hd")])
+
+
+def _kernel(y: float) -> Iterator[str]:
+    lock = svg.box(133, y + 5.5, 12, 12, css="ic")
+    yield svg.group("k.lk", "lock", [lock, svg.text(152, y + 16.6, css="m", size=14, part="k.lk.t")])
+    yield svg.group("k.seq", "", [svg.text(332, y + 16.6, css="m", size=14, part="k.seq.t")])
+    yield svg.text(10, y + 42, css="b", size=14, part="k.name")
+    yield svg.group("k.cache", "", [svg.text(122, y + 42, css="end m b", size=14, part="k.cache.t")])
+    for slot in range(SLOTS):
+        x = 133 + 16.35 * slot
+        frame = svg.box(x, y + 27, 14.4, 20, css="c") + svg.ring(x, y + 27, 14.4, 20, flag=False)
+        yield svg.group(f"c{slot}", "slot", [frame])
+    words = svg.text(10, y + 69, "descriptor", css="b", size=14) + svg.text(10, y + 87, css="m", size=12, part="d.hex")
+    yield svg.group(
+        "d", "fields", [words, svg.text(10, y + 105, css="q", part="d.at"), *(_field(i, y) for i in range(len(FIELDS)))]
+    )
+
+
+def _field(index: int, y: float) -> str:
+    x, width, title, _, _ = FIELDS[index]
+    frame = svg.box(x, y + 54, width, 60, css="c") + svg.ring(x, y + 54, width, 60, flag=False)
+    bits = svg.text(x + 7, y + 87, css="m b", size=15, part=f"d{index}.b")
+    return svg.group(f"d{index}", "fld", [
+        frame,
+        svg.text(x + 7, y + 69, title, css="q", size=12.5),
+        bits,
+        svg.text(x + 7, y + 106, css="", size=12.5, part=f"d{index}.m"),
+    ])  # fmt: skip

@@ -1,0 +1,210 @@
+"""Read the VMID scene as data, and compare it with the machine it was made from."""
+
+import random
+
+import pytest
+
+from kvmlab.engine import Config, InputError, Machine
+from kvmlab.scenes.scene import TITLE_LIMIT, WHY_LIMIT, Scene, plain
+from kvmlab.scenes.vmid import vmid_scene
+
+
+def machine(bits: int, ncpus: int, order: list[tuple[int, int]]) -> Machine:
+    """Return a machine on which guests have entered: (guest, cpu), ..."""
+    made = Machine(Config(vmid_bits=bits, ncpus=ncpus))
+    for _ in range(1 + max(guest for guest, _ in order)):
+        made.create_vm()
+    for guest, cpu in order:
+        for other in made.cpus:
+            if other.in_guest and (other.number == cpu or made.linux.vcpu_on(other.number).kvm.number == guest):
+                made.leave(other.number)
+        made.enter(guest, cpu=cpu)
+    return made
+
+
+def scene(made: Machine) -> Scene:
+    return vmid_scene(made.stream, vmid_bits=made.config.vmid_bits, ncpus=made.config.ncpus)
+
+
+def turns(entries: int, guests: int, ncpus: int) -> list[tuple[int, int]]:
+    return [(i % guests, i % ncpus) for i in range(entries)]
+
+
+def shuffled(entries: int, guests: int, ncpus: int, seed: int) -> list[tuple[int, int]]:
+    draw = random.Random(seed)
+    return [(draw.randrange(guests), draw.randrange(ncpus)) for _ in range(entries)]
+
+
+RUNS = {
+    "classroom": (4, 2, turns(40, 18, 2)),
+    "one cpu": (4, 1, turns(33, 16, 1)),
+    "tiny": (2, 4, shuffled(60, 5, 4, 1)),
+    "real": (8, 4, turns(262, 257, 4)),
+    "random": (3, 3, shuffled(200, 12, 3, 2)),
+}
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def run(request: pytest.FixtureRequest) -> tuple[Machine, Scene]:
+    made = machine(*RUNS[request.param])
+    return made, scene(made)
+
+
+def test_the_last_picture_is_the_machines_state(run: tuple[Machine, Scene]) -> None:
+    made, told = run
+    shown = told.at(len(told.steps) - 1)
+    linux = made.linux
+    for kvm in linux.vm_list.values():
+        cell, text = shown[f"v{kvm.vmid}"][0], shown[f"v{kvm.vmid}.t"][1]
+        if kvm.vmid_gen == linux.kvm_vmid_gen:
+            assert "held" in cell
+            assert text.removeprefix("guest ") == str(kvm.number)
+    held = [part for part, (state, _) in shown.items() if "held" in state and part.startswith("v")]
+    assert len(held) == sum(kvm.vmid_gen == linux.kvm_vmid_gen for kvm in linux.vm_list.values())
+    assert [part for part, (state, _) in shown.items() if " next" in state] == [f"v{linux.kvm_next_vmid}"]
+    assert shown["gen.t"][1] == str(linux.kvm_vmid_gen)
+    assert shown["nxt.t"][1] == str(linux.kvm_next_vmid)
+    assert shown["n.fl.t"][1] == str(linux.kvm_vmid_gen - 1)
+    for cpu in made.cpus:
+        if cpu.in_guest:
+            assert shown[f"cpu{cpu.number}.v"][1] == f"VMID {cpu.vmid}"
+            assert shown[f"cpu{cpu.number}.g"][1] == f"guest {linux.vcpu_on(cpu.number).kvm.number}"
+        else:
+            assert "VMID" not in shown[f"cpu{cpu.number}.v"][1]
+
+
+def test_counters_count(run: tuple[Machine, Scene]) -> None:
+    made, told = run
+    marks = [name for name, _ in made.stream.marks()]
+    shown = told.at(len(told.steps) - 1)
+    assert shown["n.ent.t"][1] == str(marks.count("kvm_entry"))
+    assert shown["n.ipi.t"][1] == str(marks.count("vmid/kicked"))
+    assert shown["n.fl.t"][1] == str(marks.count("tlb/flushed"))
+    assert len([step for step in told.steps if step.mark == "flush"]) == marks.count("tlb/flushed")
+    assert len(told.groups) == marks.count("tlb/flushed")
+    last = len(marks) - 1 - marks[::-1].index("tlb/flushed")
+    assert shown["since.t"][1] == str(marks[last:].count("kvm_entry") - 1)  # the flushing entry itself is number 0
+
+
+def test_no_vmid_is_held_twice_at_any_step(run: tuple[Machine, Scene]) -> None:
+    _, told = run
+    picture = dict(told.base())
+    for step in told.steps:
+        for part, state, text in step.patches:
+            picture[part] = (picture[part][0] if state is None else state, picture[part][1] if text is None else text)
+        guests = [
+            picture[f"{part}.t"][1]
+            for part, (state, _) in picture.items()
+            if "held" in state and f"{part}.t" in picture and part[0] == "v"
+        ]
+        assert len(guests) == len(set(guests))
+
+
+def test_words_and_ids_keep_the_rules(run: tuple[Machine, Scene]) -> None:
+    _, told = run
+    known = set(told.base())
+    for step in told.steps:
+        assert 0 < len(step.title) <= TITLE_LIMIT
+        assert 0 < len(plain(step.why)) <= WHY_LIMIT
+        assert step.why.count("{c|") <= 1
+        assert step.why.count("{e|") == 1
+        assert "!" not in step.title + step.why
+        assert {part for part, _, _ in step.patches} | set(step.now) | set(step.cause) <= known
+        assert step.log
+
+
+def test_the_same_events_give_the_same_bytes(run: tuple[Machine, Scene]) -> None:
+    made, told = run
+    assert scene(made).to_json() == told.to_json()
+    assert Scene.from_dict(told.to_dict()) == told
+
+
+def test_a_longer_run_begins_with_the_same_steps() -> None:
+    order = turns(40, 18, 2)
+    short, long = scene(machine(4, 2, order[:25])), scene(machine(4, 2, order))
+    whole = [(step.title, step.why, step.log) for step in long.steps]
+    assert [(step.title, step.why, step.log) for step in short.steps] == whole[: len(short.steps)]
+    assert long.markup == short.markup
+
+
+def test_the_first_entry_after_boot_rolls_over() -> None:
+    told = scene(machine(4, 2, [(0, 0)]))
+    assert [step.title for step in told.steps] == [
+        "16 numbers, none of them in use",
+        "CPU 0 wants to enter guest 0, which has no VMID yet",
+        "kvm_next_vmid is 0: that means none is left",
+        "Generation 2 begins",
+        "The other CPUs are told to leave their guests",
+        "A full flush, although nothing is there to flush",
+        "Guest 0 gets VMID 1",
+    ]
+    assert [step.mark for step in told.steps].index("flush") == 5
+
+
+def test_the_256th_guest_kicks_and_flushes() -> None:
+    told = scene(machine(8, 4, turns(256, 256, 4)))
+    titles = [step.title for step in told.steps]
+    end = titles.index("Guest 254 gets the last number, 255")
+    assert titles[end + 1 :] == [
+        "Guest 255 wants to enter on CPU 3 and needs a VMID",
+        "kvm_next_vmid is 0: none is left",
+        "Generation 3: all 255 numbers are void",
+        "CPUs 0, 1 and 2 are kicked out of their guests",
+        "FULL FLUSH: all TLBs, all CPUs",
+        "Guest 255 gets VMID 1",
+    ]
+    void = told.at(end + 3)
+    assert {void[f"v{n}"][0].removesuffix(" next") for n in range(1, 256)} == {"stale"}
+    kicked = told.at(end + 4)
+    assert [kicked[f"cpu{n}.v"][1] for n in range(4)] == ["kicked", "kicked", "kicked", "no VMID"]
+    assert kicked["ev"][0] == "kickev"
+    assert told.at(end + 5)["ev"][0] == "boom"
+    assert told.at(end + 6)["ev"][0] == "off"
+
+
+def test_255_guests_never_roll_over_again() -> None:
+    told = scene(machine(8, 2, turns(600, 255, 2)))
+    assert told.at(len(told.steps) - 1)["n.fl.t"] == ("", "1")
+    assert told.steps[-1].title == "Guest 89 enters on CPU 1: VMID 90 is good"
+
+
+def test_a_guest_keeps_its_number_on_another_cpu() -> None:
+    told = scene(machine(4, 2, [(0, 0), (1, 1), (0, 1)]))
+    assert told.steps[-1].title == "Guest 0 enters on CPU 1: VMID 1 is good"
+    assert told.at(len(told.steps) - 1)["cpu0.g"] == ("", "host")
+
+
+def test_what_a_flush_took_is_told() -> None:
+    made = Machine(Config(vmid_bits=2, ncpus=1))
+    for number in range(4):
+        made.create_vm([(0x8000_0000, 0x1000, 0x4000_0000)])
+        made.access(number, 0x8000_0000, "write", value=number)
+    told = scene(made)
+    flush = [step for step in told.steps if step.mark == "flush"][-1]
+    assert "All go (3 here)" in flush.why
+    assert flush.log == (("hw", "tlb/flushed: all guests, all CPUs, and the I-caches: 3 TLB entries"),)
+
+
+def test_answers_are_not_given_away_below_the_score(run: tuple[Machine, Scene]) -> None:
+    _, told = run
+    assert {group.before for group in told.groups} == {""}
+
+
+def test_alike_steps_are_quick_and_a_rollover_never_is(run: tuple[Machine, Scene]) -> None:
+    _, told = run
+    assert all(step.title.startswith("Guest") for step in told.steps if step.fast)
+    assert not any(step.fast and step.mark for step in told.steps)
+
+
+def test_marks_below_the_score_leave_each_other_room() -> None:
+    few, many = scene(machine(4, 2, turns(20, 18, 2))), scene(machine(2, 2, turns(300, 9, 2)))
+    assert [group.after for group in few.groups] == ["full flush 1", "full flush 2"]
+    assert {group.after for group in many.groups} == {""}
+
+
+def test_machines_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="vmid_bits is 9; allowed: 2 to 8"):
+        vmid_scene([], vmid_bits=9)
+    with pytest.raises(InputError, match="ncpus is 5; allowed: 1 to 4"):
+        vmid_scene([], ncpus=5)
+    assert len(vmid_scene([]).steps) == 1
