@@ -61,7 +61,6 @@ def walk_the_classroom(panel: Locator, page: Page, theme: str) -> None:
     page.mouse.click(box["x"] + 2, box["y"] + box["height"] / 2)
     expect(player.locator("[data-p=n]")).to_have_text(" 1/27", use_inner_text=True)
     expect(flushes).to_have_text("0")
-    page.wait_for_timeout(500)  # the player tells Python where it stands when the hand has rested
 
 
 def let_another_guest_enter(panel: Locator, page: Page, theme: str) -> None:

@@ -277,6 +277,7 @@ function render({ model, el }) {
   const unfollow = followTheme(root);
   let saving = 0, told = false;                              // told: the step came from the model, so do not tell it back
   const save = () => { clearTimeout(saving); saving = 0; model.save_changes(); };
+  const flush = (event) => { if (saving && !root.contains(event.target)) save(); };   // a command must not overtake the cursor
   const view = player(root, model.get("scene"), { onStep(t) {
     if (told) return;
     model.set("step", t);                                    // other views of this model follow at once
@@ -292,11 +293,13 @@ function render({ model, el }) {
     if (box?.contains(document.activeElement)) root.focus({ preventScroll: true });   // so the arrow keys walk the new steps
     view.show(model.get("step"));
   });
+  for (const kind of ["pointerdown", "keydown"]) window.addEventListener(kind, flush, true);
   model.on("change:step", move);
   model.on("change:scene", grow);
   move();
   return () => {
     if (saving) save();
+    for (const kind of ["pointerdown", "keydown"]) window.removeEventListener(kind, flush, true);
     model.off("change:step", move);
     model.off("change:scene", grow);
     unfollow();
