@@ -41,7 +41,7 @@ def kvm_phys_addr_ioremap(kvm: Kvm, guest_ipa: int, pa: int, size: int) -> Steps
         page_mask &= linux.ulong_mask
     end = guest_ipa + size + PAGE_SIZE - 1 & page_mask
     prot = page_s2_device(fixed="device memory type" in linux.fixes) | L_PTE_S2_RDWR
-    pfn = pa >> PAGE_SHIFT
+    pfn = pa >> PAGE_SHIFT & linux.ulong_mask
     addr, ret, mapped = guest_ipa, 0, 0
     with linux.stack_cache() as cache:
         while addr < end:
