@@ -5,7 +5,7 @@ A command changes nothing before all of it has been checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from kvmlab.engine import host_commands as host
@@ -41,9 +41,15 @@ class Slot(NamedTuple):
     hva: int
 
 
-def create_vm(system: System, slots: Iterable[Slot | tuple[int, int, int]] = (), vcpus: int = 1) -> Checked:
-    """Make a VM; its number, or -ENOMEM."""
+def create_vm(
+    system: System, slots: Sequence[Slot | tuple[int, int, int]] = (), vcpus: int = 1, vm: int | None = None
+) -> Checked:
+    """Make a VM; its number, or -ENOMEM. ``vm`` may say which number it will get: the next one."""
     check_int("vcpus", vcpus, 1, KVM_MAX_VCPUS)
+    if vm is not None and vm != system.linux.nr_vms:
+        raise InputError(f"vm is {vm!r}; allowed: {system.linux.nr_vms}, the next number")
+    if not isinstance(slots, list | tuple):
+        raise InputError(f"slots is {slots!r}; allowed: a list of (ipa, size, hva)")
     regions: list[MemorySlot] = []
     for slot in slots:
         regions.append(_region(system, slot, regions, len(regions)))
@@ -146,6 +152,8 @@ def access(
     check_int("limit", limit, 1, 1000)
     request = Request(ipa, check_access(access), value, asid)
     said = {"vm": vm, "vcpu": vcpu, "cpu": where.number, **request._asdict()}
+    if limit != REFAULT_LIMIT:
+        said["limit"] = limit
     return Checked(f"cpu{where.number}", said, access_memory(who, where, system.ram, request, limit))
 
 

@@ -76,6 +76,8 @@ class Stream:
         """Start with no events and no cells."""
         self.variables: list[int] = []
         self._task = "host"
+        self.edition = 0
+        """Goes up whenever events are dropped: who has read some must begin anew."""
         self.write: Callable[[int, int], None]
         """Change one cell: ``write(cell, new)``. Rebound when recording is switched and when standing in the past."""
         self._banks: list[MutableSequence[int] | memoryview] = [[], [], self.variables]
@@ -188,6 +190,7 @@ class Stream:
         self._commands: set[int] = set()  # which of them are commands
         self._tasks = [(0, self._task)]  # from which event on, who
         self._past: int | None = None  # where the machine stands, if not at the end
+        self.edition += 1
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -285,4 +288,5 @@ class Stream:
             self._tasks.pop()
         self._task = self._tasks[-1][1]
         self._past = None
+        self.edition += 1
         self._bind()

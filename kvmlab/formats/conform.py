@@ -112,7 +112,9 @@ def _replay(path: Path, report: Report) -> list[Mismatch]:
     """Replay one file up to the first record that differs."""
     records = read_trace(path)
     header = next(records)
-    replay = _stage2 if header.data["kind"] == "stage2" else _vmid
+    if header.data["kind"] not in _REPLAYS:
+        raise TraceError(f"{path}:1: kind is {header.data['kind']!r}: nothing recorded; allowed: {', '.join(_REPLAYS)}")
+    replay = _REPLAYS[header.data["kind"]]
     record = header
     try:
         for record, operation, fields in replay(header, records, report):
@@ -160,6 +162,9 @@ def _vmid(header: Record, records: Iterator[Record], report: Report) -> Iterator
             if data["op"] == "enter":
                 fields.append(("vttbr", vttbr, got["vttbr"]))
             yield record, f"event {report.events} {data['op']} vm {data['vm']}", fields
+
+
+_REPLAYS = {"stage2": _stage2, "vmid": _vmid}
 
 
 def _show_both(name: str, expected: Any, got: Any) -> tuple[str, str]:

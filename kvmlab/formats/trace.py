@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kvmlab.engine import InputError
+from kvmlab.engine.commands import COMMANDS
 from kvmlab.engine.config import Config
 from kvmlab.engine.kernel.kvm import KVM_MEM_SLOTS_NUM
 from kvmlab.engine.kernel.memslot import MemorySlot
@@ -178,6 +179,10 @@ _HEADERS = {
         {**_ABOUT, "seed": _count, "vttbr_attr": text},
     ),
 }
+_HEADERS["machine"] = object_with(
+    {"t": text, "format": text, "kind": text, "config": lambda _, v: v}, {**_ABOUT, "seed": _count}
+)
+_COMMAND = object_with({"t": text, "i": _count, "op": text, "in": map_of(text, lambda _, v: v)})
 _SEEN = dict.fromkeys(("need_new_vmid_gen", "vmid_field", "vmid_gen_field", "vttbr_vmid_loaded"), _count)
 _RACE = object_with({"t": text, "at": text, "seen": object_with(dict(_SEEN))})
 _NOTE = object_with({"t": text, "text": text}, {"i": _count})
@@ -236,37 +241,51 @@ class _Reader:
             return "race", _RACE("race", value)
         if kind == "op" and self.kind == "stage2":
             return "op", self._op(value)
+        if kind == "op" and self.kind == "machine":
+            return "op", self._command(value)
         if kind == "checkpoint" and self.kind == "stage2":
             return "checkpoint", self._checkpoint(value)
-        allowed = "op, checkpoint, note" if self.kind == "stage2" else "an array, race, note"
+        allowed = {"stage2": "op, checkpoint, note", "machine": "op, note"}.get(self.kind, "an array, race, note")
         raise InputError(f"t is {show(kind)}; allowed in a {self.kind} trace: {allowed}")
 
     def _header(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict) or value.get("t") != "header" or value.get("format") != FORMAT:
             raise InputError(f'no header; the first line has "t":"header" and "format":"{FORMAT}"')
-        if value.get("kind") not in _HEADERS:
+        if text("kind", value.get("kind")) not in _HEADERS:
             raise InputError(f"kind is {show(value.get('kind'))}; allowed: {', '.join(_HEADERS)}")
         header: dict[str, Any] = _HEADERS[value["kind"]]("header", value)
         if header["kind"] == "stage2":
             header["memslots"] = _slots(header["memslots"])
             if header["long_bits"] not in (32, 64):
                 raise InputError(f"header.long_bits is {header['long_bits']}; allowed: 32 or 64")
+        elif header["kind"] == "machine":
+            map_of(text, lambda _, v: v)("header.config", header["config"])
         elif tuple(header["cols"]) != VMID_COLUMNS:
             raise InputError(f"header.cols is {show(header['cols'])}; allowed: {show(list(VMID_COLUMNS))}")
         self.kind = header["kind"]
-        self.cpus = header["ncpus"]
+        self.cpus = header.get("ncpus", 0)
         return header
 
     def _op(self, value: dict[str, Any]) -> dict[str, Any]:
         frame = object_with({"t": text, "i": _count, "op": text, "in": lambda _, v: v, "out": _OUT})("op", value)
-        if frame["i"] != self.next_op:
-            raise InputError(f"op.i is {frame['i']}; allowed: {self.next_op}, the number of this operation")
+        self._number(frame)
         checked = _operation("op", {"op": frame["op"], "in": frame["in"]}, OPERATIONS)
         for key in ("vcpu", "cache"):
             if (number := checked["in"].get(key)) is not None and number >= self.cpus:
                 raise InputError(f"op.in.{key} is {number}; allowed: 0 to {self.cpus - 1}")
-        self.next_op += 1
         return {"i": frame["i"], **checked, "out": frame["out"]}
+
+    def _command(self, value: dict[str, Any]) -> dict[str, Any]:
+        command: dict[str, Any] = _COMMAND("op", value)
+        if command["op"] not in COMMANDS:
+            raise InputError(f"op.op is {show(command['op'])}; allowed: {', '.join(COMMANDS)}")
+        self._number(command)
+        return command
+
+    def _number(self, op: dict[str, Any]) -> None:
+        if op["i"] != self.next_op:
+            raise InputError(f"op.i is {op['i']}; allowed: {self.next_op}, the number of this operation")
+        self.next_op += 1
 
     def _checkpoint(self, value: dict[str, Any]) -> dict[str, Any]:
         checkpoint: dict[str, Any] = _CHECKPOINT("checkpoint", value)

@@ -49,6 +49,8 @@ COMMANDS_REFUSED = {
     "slot empty": (("create_vm", {"slots": [(IPA, 0, HVA)]}), ["slot's size is 0", "4096 to"]),
     "slot beyond the process": (("create_vm", {"slots": [(IPA, SIZE, 0xFFFF_F000)]}), ["slot's size", "4096 to 4096"]),
     "slot is no slot": (("create_vm", {"slots": [7]}), ["slot is 7", "(ipa, size, hva)"]),
+    "slots are no list": (("create_vm", {"slots": 5}), ["slots is 5", "a list of"]),
+    "not the next VM": (("create_vm", {"vm": 3}), ["vm is 3", "allowed: 1, the next number"]),
     "33 slots": (
         ("create_vm", {"slots": [(n << 20, 4096, 0) for n in range(33)]}), ["number of slots is 33", "1 to 32"],
     ),
