@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import kvmlab
+from kvmlab.engine.errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,11 +29,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     check.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a trace: JSON Lines, kvmlab-trace/1")
     check.set_defaults(run=_conform)
+    walk = commands.add_parser(
+        "export",
+        help="write a saved run as one HTML file that plays without kernel and network",
+        description="Run a saved session again and write what it shows as one HTML file.",
+    )
+    walk.add_argument("scenario", type=Path, metavar="SCENARIO", help="a run saved with Session.save")
+    walk.add_argument("page", type=Path, metavar="WALK.html", help="the file to write; replaced if it exists")
+    walk.add_argument("--scene", choices=("fault", "vmid"), default="fault", help="what to show (default: %(default)s)")
+    walk.add_argument("--vm", type=int, default=0, help="which VM the fault scene shows (default: %(default)s)")
+    walk.set_defaults(run=_export)
     args, rest = parser.parse_known_args(argv)
     if rest and args.command != "lab":
         parser.error(f"unknown: {' '.join(rest)}")
     args.rest = rest
-    status: int = args.run(args)
+    try:
+        status: int = args.run(args)
+    except InputError as error:
+        print(f"kvmlab: {error}", file=sys.stderr)
+        return 2
     return status
 
 
@@ -51,3 +66,20 @@ def _conform(args: argparse.Namespace) -> int:
     report = conform(bar, tqdm.write)
     print(report)
     return 2 if report.errors else 0 if report.ok else 1
+
+
+def _export(args: argparse.Namespace) -> int:
+    from kvmlab.panels.export import export
+    from kvmlab.scenes.fault import fault_scene
+    from kvmlab.scenes.vmid import vmid_scene
+    from kvmlab.session import Session
+
+    machine = Session.load(args.scenario).machine
+    config, events = machine.config, machine.stream
+    if args.scene == "vmid":
+        scene = vmid_scene(events, vmid_bits=config.vmid_bits, ncpus=config.ncpus)
+    else:
+        scene = fault_scene(events, vm=args.vm)
+    page = export(scene, args.page)
+    print(f"{page}: {len(scene.steps)} steps, {page.stat().st_size / 1000:.0f} KB")
+    return 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from html import escape
+from os import PathLike
+from pathlib import Path
 
 import ipywidgets as widgets
 
 from kvmlab.engine import InputError, KernelBug, Machine, Slot
+from kvmlab.panels.export import export
 from kvmlab.panels.player import Player
 from kvmlab.scenes.fault import FaultStory
 from kvmlab.scenes.scene import Scene
@@ -81,7 +84,7 @@ class FaultPanel(widgets.VBox):
     def __init__(self, machine: Machine, *, vm: int = 0, start: str = "begin") -> None:
         """Show what has happened on a machine so far."""
         self.machine, self.vm = machine, vm
-        self._story = FaultStory(vm)
+        self._story, self._edition = FaultStory(vm), machine.stream.edition
         scene = self._story.read(machine.stream)
         self.player = Player(scene)
         self.player.step = {"begin": 0, "last": first_of_last(scene), "end": len(scene.steps) - 1}[start]
@@ -143,11 +146,26 @@ class FaultPanel(widgets.VBox):
 
     def refresh(self) -> None:
         """Show what has happened on the machine since, from where the last command begins."""
-        if self._story.seen > len(self.machine.stream):  # the past was changed: tell the run anew
-            self._story = FaultStory(self.vm)
-        if self._story.seen < len(self.machine.stream):
-            scene = self._story.read(self.machine.stream.since(self._story.seen))
+        stream = self.machine.stream
+        if self._edition != stream.edition:  # the past was changed: tell the run anew
+            self._story, self._edition = FaultStory(self.vm), stream.edition
+        if self._story.seen < len(stream):
+            scene = self._story.read(stream.since(self._story.seen))
             self.player.grow(scene, first_of_last(scene))
+
+    def export(self, path: str | PathLike[str]) -> Path:
+        """Write the run to one HTML file that plays without kernel and network, replacing what was there.
+
+        Args:
+            path: the file; its name ends in ``.html``.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: nothing can be written there; the message says why.
+        """
+        return export(Scene.from_dict(self.player.scene), path)
 
     def _entered(self, _: widgets.Widget, content: dict[str, str], __: object) -> None:
         """Do the access when Enter is pressed in a field."""

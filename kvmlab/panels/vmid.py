@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from html import escape
+from os import PathLike
+from pathlib import Path
 
 import ipywidgets as widgets
 
 from kvmlab.engine import Config, InputError, Machine
 from kvmlab.engine.errors import check_int
+from kvmlab.panels.export import export
 from kvmlab.panels.player import Player
 from kvmlab.scenes.scene import Scene
 from kvmlab.scenes.vmid import MAX_BITS, MAX_CPUS, Story
@@ -123,6 +126,20 @@ class VmidPanel(widgets.VBox):
         for _ in range(entries):
             self._enter(self._next_guest, self._next_cpu)
         self._show(f"{entries} {'entry' if entries == 1 else 'entries'} in turn, guests 0 to {self.guests - 1}")
+
+    def export(self, path: str | PathLike[str]) -> Path:
+        """Write the run to one HTML file that plays without kernel and network, replacing what was there.
+
+        Args:
+            path: the file; its name ends in ``.html``.
+
+        Returns:
+            The path.
+
+        Raises:
+            InputError: nothing can be written there; the message says why.
+        """
+        return export(Scene.from_dict(self.player.scene), path)
 
     def _enter(self, guest: int, cpu: int) -> None:
         """Make one entry."""

@@ -4,7 +4,7 @@ import pytest
 
 from kvmlab.engine import Config, InputError, Machine, Slot
 from kvmlab.panels import Player, fault
-from kvmlab.panels.fault import parse_number
+from kvmlab.panels.fault import RAM, parse_number
 from kvmlab.panels.player import STATIC, style
 from kvmlab.scenes.fault import fault_scene
 from kvmlab.scenes.scene import Scene
@@ -141,3 +141,17 @@ def test_every_style_is_scoped_and_nothing_is_fetched():
     assert all(
         line.startswith((".kvm", "}", "@container kvm", "@media", "/*", " ")) for line in style().splitlines() if line
     )
+
+
+def test_a_past_that_was_changed_and_has_grown_again_is_told_anew():
+    machine = Machine()
+    guest = machine.create_vm([RAM])
+    here = len(machine.stream)
+    machine.access(guest, 0x8000_0000, "read")
+    panel = fault(machine)
+    machine.seek(here)
+    machine.stream.truncate()
+    machine.access(guest, 0x8040_0000, "write", value=1)
+    machine.access(guest, 0x8080_0000, "write", value=2)
+    panel.refresh()
+    assert panel.player.scene == fault_scene(machine.stream).to_dict()
