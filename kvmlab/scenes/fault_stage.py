@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kvmlab.scenes import svg
 from kvmlab.scenes.layout import ROW, Link, Row, Table, Tree
 from kvmlab.scenes.moment import Path
+from kvmlab.scenes.narrow import moved
 
 HARDWARE_TOP, TREE_TOP, PAGE_X, PAGE_WIDTH = 42, 180, 606, 180
 TREE_HEIGHT = 221
+HARDWARE_HEIGHT, KERNEL_HEIGHT = 124, 119
+HARDWARE_MORE, KERNEL_MORE = 50, 93
+"""What the two zones grow by in a narrow panel; fault.css makes room for the sum below the drawing."""
 SLOTS, TLB_CELLS = 40, 4
 COLUMNS = (
     (8, 39, 30, "level 1", 1024),
@@ -43,25 +47,40 @@ def markup(tree: Tree, label: str) -> str:
     height = max(tree.height, TREE_HEIGHT)
     bottom = TREE_TOP + height + 9
     rows = [row for table in tree.tables for row in table.rows if len(row.path) == 3]
+    guest = svg.zone("zG", "guest", 0, 0, 800, 34, [
+        moved(6, 0, [svg.text(84, 23, css="m b", size=16, part="g.do")]),
+        svg.text(790, 22.5, css="end", size=14, part="g.run"),
+    ])  # fmt: skip
+    hardware = svg.zone("zH", "hw", 0, HARDWARE_TOP, 800, HARDWARE_HEIGHT, _hardware())
+    host = svg.zone("zO", "host", 596, TREE_TOP - 4, 204, height + 5, [
+        svg.text(666, TREE_TOP + 11, css="m q", part="o.hva"), *(_page(row) for row in rows),
+    ])  # fmt: skip
+    trees = [*(_table(table) for table in tree.tables), *(_link(link) for link in tree.links)]
+    kernel = svg.zone("zK", "kern", 0, bottom, 800, KERNEL_HEIGHT, _kernel(bottom))
     parts = [
-        svg.zone("zG", "guest", 0, 0, 800, 34, [
-            svg.text(84, 23, css="m b", size=16, part="g.do"), svg.text(790, 22.5, css="end", size=14, part="g.run"),
-        ]),
-        svg.zone("zH", "hw", 0, HARDWARE_TOP, 800, 124, _hardware()),
-        svg.zone("zO", "host", 596, TREE_TOP - 4, 204, height + 5, [
-            svg.text(666, TREE_TOP + 11, css="m q", part="o.hva"), *(_page(row) for row in rows),
-        ]),
-        *(_table(table) for table in tree.tables),
-        *(_link(link) for link in tree.links),
-        svg.zone("zK", "kern", 0, bottom, 800, 119, _kernel(bottom)),
-    ]  # fmt: skip
+        _ground(0, 0, 0, 34, [guest]),
+        _ground(0, 0, HARDWARE_TOP, HARDWARE_HEIGHT + HARDWARE_MORE, [hardware]),
+        _ground(HARDWARE_MORE, 596, TREE_TOP - 4, height + 5, [host]),
+        moved(0, HARDWARE_MORE, trees),
+        _ground(HARDWARE_MORE, 0, bottom, KERNEL_HEIGHT + KERNEL_MORE, [kernel]),
+    ]
     return svg.picture(800, bottom + 120, label, parts)
+
+
+def _ground(dy: float, x: float, y: float, height: float, zone: Iterable[str]) -> str:
+    """Return a zone, with its corner (where its chip grows from) and its height in a narrow panel."""
+    return moved(0, dy, zone, x=x, y=y, high=height)
 
 
 def _hardware() -> Iterator[str]:
     y = HARDWARE_TOP
-    yield svg.text(108, y + 15.2, css="m", part="h.vttbr")
-    yield svg.group("h.reg", "", [svg.text(334, y + 15.2, css="m", part="h.reg.t")])
+    yield moved(16, 2, [svg.text(108, y + 15.2, css="m", part="h.vttbr")])
+    registers = svg.group("h.reg", "", [svg.text(334, y + 15.2, css="m", part="h.reg.t")])
+    yield moved(-326, 24, [registers])
+    yield moved(0, 24, [*_address(y), *_tlb(y)])
+
+
+def _address(y: float) -> Iterator[str]:
     for column, (x, high, low, title, entries) in enumerate(COLUMNS):
         width = 16 * (high - low + 1)
         yield svg.text(x, y + 36, str(high), css="q3 m", size=12.5)
@@ -78,15 +97,17 @@ def _hardware() -> Iterator[str]:
         yield svg.group(
             f"ix{column}", "ix", [frame, words, svg.text(x + width - 8, y + 83, f"of {entries}", css="q3 end")]
         )
-    yield svg.group(
-        "h.tlb", "", [svg.text(8, y + 113, "TLB", css="b", size=14), svg.text(42, y + 113, css="m q", part="h.tlb.n")]
-    )
+
+
+def _tlb(y: float) -> Iterator[str]:
+    count = moved(7, 0, [svg.text(42, y + 113, css="m q", part="h.tlb.n")])
+    yield svg.group("h.tlb", "", [svg.text(8, y + 113, "TLB", css="b", size=14), count])
     for entry in range(TLB_CELLS):
         at = 84 + 178 * entry
         frame = svg.box(at, y + 98, 174, 20, css="c") + svg.ring(at, y + 98, 174, 20)
-        yield svg.group(
-            f"tlb{entry}", "entry", [frame, svg.text(at + 7, y + 112.6, css="m", size=12, part=f"tlb{entry}.t")]
-        )
+        words = svg.text(at + 7, y + 112.6, css="m", size=12, part=f"tlb{entry}.t")
+        row, column = divmod(entry, 2)
+        yield moved(84 + 356 * column - at, 26 * row, [svg.group(f"tlb{entry}", "entry", [frame, words])])
 
 
 def _table(table: Table) -> str:
@@ -94,7 +115,7 @@ def _table(table: Table) -> str:
     me = name("t", table.path)
     frame = svg.box(x, y, width, table.height, css="tb", radius=3) + svg.ring(x, y, width, table.height)
     head = svg.text(x + 8, y + 15.5, css="th m", size=12.5, part=f"{me}.h")
-    refs = svg.group(f"{me}.n", "", [svg.text(x + width - 8, y + 15.5, css="end", size=12.5, part=f"{me}.n.t")])
+    refs = svg.group(f"{me}.n", "", [svg.text(x + width - 8, y + 15.5, css="end refs", size=12.5, part=f"{me}.n.t")])
     gaps = [svg.text(x + 12, at, words, css="q3", size=12.5) for at, words in table.gaps]
     return svg.group(me, "table", [frame, head, refs, *(_row(table, row) for row in table.rows), *gaps])
 
@@ -141,25 +162,27 @@ def _kernel(y: float) -> Iterator[str]:
     lock = svg.box(133, y + 5.5, 12, 12, css="ic")
     yield svg.group("k.lk", "lock", [lock, svg.text(152, y + 16.6, css="m", size=14, part="k.lk.t")])
     yield svg.group("k.seq", "", [svg.text(332, y + 16.6, css="m", size=14, part="k.seq.t")])
-    yield svg.text(10, y + 42, css="b", size=14, part="k.name")
-    yield svg.group("k.cache", "", [svg.text(122, y + 42, css="end m b", size=14, part="k.cache.t")])
+    yield moved(-5, 0, [svg.text(10, y + 42, css="b", size=14, part="k.name")])
+    yield moved(5, 0, [svg.group("k.cache", "", [svg.text(122, y + 42, css="end m b", size=14, part="k.cache.t")])])
     for slot in range(SLOTS):
         x = 133 + 16.35 * slot
         frame = svg.box(x, y + 27, 14.4, 20, css="c") + svg.ring(x, y + 27, 14.4, 20, flag=False)
         yield svg.group(f"c{slot}", "slot", [frame])
-    words = svg.text(10, y + 69, "descriptor", css="b", size=14) + svg.text(10, y + 87, css="m", size=12, part="d.hex")
-    yield svg.group(
-        "d", "fields", [words, svg.text(10, y + 105, css="q", part="d.at"), *(_field(i, y) for i in range(len(FIELDS)))]
-    )
+    yield svg.group("d", "fields", [
+        svg.text(10, y + 69, "descriptor", css="b", size=14),
+        moved(110, -18, [svg.text(10, y + 87, css="m", size=12, part="d.hex")]),
+        moved(323, -36, [svg.text(7, y + 105, css="q", part="d.at")]),
+        *(_field(index, y) for index in range(len(FIELDS))),
+    ])  # fmt: skip
 
 
 def _field(index: int, y: float) -> str:
     x, width, title, _, _ = FIELDS[index]
-    frame = svg.box(x, y + 54, width, 60, css="c") + svg.ring(x, y + 54, width, 60, flag=False)
-    bits = svg.text(x + 7, y + 87, css="m b", size=15, part=f"d{index}.b")
-    return svg.group(f"d{index}", "fld", [
-        frame,
+    words = [
+        svg.box(x, y + 54, width, 60, css="c") + svg.ring(x, y + 54, width, 60, flag=False),
         svg.text(x + 7, y + 69, title, css="q", size=12.5),
-        bits,
+        svg.text(x + 7, y + 87, css="m b", size=15, part=f"d{index}.b"),
         svg.text(x + 7, y + 106, css="", size=12.5, part=f"d{index}.m"),
-    ])  # fmt: skip
+    ]
+    row, column = divmod(index, 4)
+    return moved(10 + 197 * column - x, 26 + 66 * row, [svg.group(f"d{index}", "fld", words)])

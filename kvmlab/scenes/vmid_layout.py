@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from kvmlab.scenes import svg
+from kvmlab.scenes.narrow import moved
 
 WIDTH, HEIGHT = 800, 440
 GRID_X, GRID_Y, GRID_WIDTH, GRID_HEIGHT = 46, 24, 432, 384
 SIDE_X, SIDE_WIDTH = 494, 306
-CPU_Y, CPU_PITCH, CPU_HEIGHT = 160, 44, 38
+CPU_Y, CPU_PITCH, CPU_HEIGHT, CPU_WIDE = 160, 44, 38, 354
+TOTALS_Y = 342
 KEY_Y = 419
+BELOW = 446
+"""Where what stands beside the grid begins in a narrow panel: below it, so that the grid has the whole width."""
 
 PATTERNS = (
     '<pattern id="{uid}gen1" width="5" height="5" patternUnits="userSpaceOnUse">'
@@ -32,12 +36,12 @@ def markup(vmid_bits: int, ncpus: int) -> str:
     )
     patterns = f"<defs>{PATTERNS}</defs>"
     ground = '<g style="--gen1:url(#{uid}gen1);--gen2:url(#{uid}gen2)">'
+    left = GRID_X - SIDE_X
     inside = [
         *_grid(vmid_bits),
-        *_counters(),
-        *_event(),
-        *(_cpu(c) for c in range(ncpus)),
-        *_totals(),
+        moved(left, BELOW, [*_counters(), *_event()]),
+        moved(SIDE_WIDTH - CPU_WIDE, BELOW - CPU_Y, (_cpu(c) for c in range(ncpus))),
+        moved(left, BELOW + 158 - TOTALS_Y, _totals()),
         *_key(vmid_bits),
     ]
     return svg.picture(WIDTH, HEIGHT, label, [patterns, ground, *inside, "</g>"])
@@ -53,35 +57,35 @@ def _grid(bits: int) -> list[str]:
     rows = (1 << bits) // columns
     width, height = GRID_WIDTH / columns, GRID_HEIGHT / rows
     roomy = bits <= 4
-    parts = [svg.text(GRID_X - 8, 15, "VMID", css="b end")]
+    parts = [svg.text(0, 15, "VMID", css="b")]
     if roomy:
-        parts.append(svg.text(GRID_X + 1, 15, "number in the corner, and the guest that has it", css="q3"))
+        hint = "number in the corner, and the guest that has it"
+        parts.append(moved(10, 0, [svg.text(GRID_X + 1, 15, hint, css="q3")], mid=0))
     else:
-        shown = range(columns) if columns <= 8 else [0, 4, 8, 12, 15]
-        parts += [svg.text(GRID_X + (c + 0.5) * width, 15, f"+{c}", css="q3 m mid", size=12.5) for c in shown]
-    for row in range(rows):
-        y = GRID_Y + row * height
-        if not roomy:
-            parts.append(svg.text(GRID_X - 10, y + height / 2 + 4.5, str(row * columns), css="q3 m end", size=12.5))
-        for column in range(columns):
-            x, number = GRID_X + column * width, row * columns + column
-            cell = [
-                _patterned(x + 1, y + 1, width - 2, height - 2),
-                svg.box(x, y, width, height, css="ring", radius=3),
-                svg.text(
-                    x + width / 2,
-                    y + height / 2 + (9 if roomy else 4.4),
-                    css="m mid",
-                    size=17 if roomy else 12,
-                    part=f"v{number}.t",
-                ),
-            ]
-            if roomy:
-                cell.append(svg.text(x + 8, y + 18, str(number), css="no m", size=12.5))
-            parts.append(svg.group(f"v{number}", "cell", cell))
+        firsts = ((GRID_Y + (row + 0.5) * height + 4.5, str(row * columns)) for row in range(rows))
+        parts += [svg.text(GRID_X - 10, y, first, css="q3 m end", size=12.5) for y, first in firsts]
+    named = () if roomy else range(columns) if columns <= 8 else (0, 4, 8, 12, 15)
+    more = (WIDTH - GRID_X - 2) / columns - width
+    for column in range(columns):
+        x = GRID_X + column * width
+        head = [svg.text(x + width / 2, 15, f"+{column}", css="q3 m mid", size=12.5)] if column in named else []
+        cells = [_cell(row * columns + column, x, GRID_Y + row * height, width, height, roomy) for row in range(rows)]
+        parts.append(moved(column * more, 0, [*head, *cells], wide=width + more, mid=more / 2))
     whole = (GRID_X - 3, GRID_Y - 3, GRID_WIDTH + 6, GRID_HEIGHT + 6)
     parts.append(svg.group("grid", "", [svg.ring(*whole)]))
     return parts
+
+
+def _cell(number: int, x: float, y: float, width: float, height: float, roomy: bool) -> str:
+    middle = y + height / 2 + (9 if roomy else 4.4)
+    cell = [
+        _patterned(x + 1, y + 1, width - 2, height - 2),
+        svg.box(x, y, width, height, css="ring", radius=3),
+        svg.text(x + width / 2, middle, css="m mid", size=17 if roomy else 12, part=f"v{number}.t"),
+    ]
+    if roomy:
+        cell.append(svg.text(x + 8, y + 18, str(number), css="no m", size=12.5))
+    return svg.group(f"v{number}", "cell", cell)
 
 
 def _card(part: str, x: float, y: float, width: float, height: float, inside: list[str], css: str = "num") -> str:
@@ -145,14 +149,16 @@ def _cpu(number: int) -> str:
     inside = [
         svg.text(x + 10, y + 24.5, f"CPU {number}", css="b", size=15),
         svg.text(x + 70, y + 24.5, size=15, part=f"{part}.g"),
-        svg.group(f"{part}.p", "gp", badge),
-        svg.text(x + SIDE_WIDTH - 10, y + 24.5, css="m end", size=14, part=f"{part}.v"),
+        moved(24, 0, [svg.group(f"{part}.p", "gp", badge)]),
+        moved(
+            CPU_WIDE - SIDE_WIDTH, 0, [svg.text(x + SIDE_WIDTH - 10, y + 24.5, css="m end", size=14, part=f"{part}.v")]
+        ),
     ]
     return _card(part, x, y, SIDE_WIDTH, CPU_HEIGHT, inside, "cpu")
 
 
 def _totals() -> list[str]:
-    y, height = 342, 52
+    y, height = TOTALS_Y, 52
     return [
         _number("n.ent", "entries", SIDE_X, y, 98, height, 21, "q"),
         _number("n.ipi", "kicks", SIDE_X + 104, y, 88, height, 21, "q"),
@@ -170,16 +176,16 @@ def _key(bits: int) -> list[str]:
         ("free next", "", "next"),
     ]
     parts, x = [], GRID_X + 1
-    for css, inside, name in entries:
+    for place, (css, inside, name) in enumerate(entries):
         swatch = [_patterned(x, KEY_Y, 20, 17), svg.text(x + 10, KEY_Y + 13.3, inside, css="m mid", size=12.5)]
         if name:
-            parts.append(f'<g class="cell {css}">{"".join(swatch)}</g>')
-            parts.append(svg.text(x + 26, KEY_Y + 13.5, name, css="q"))
-            x += 26 + 8 * len(name) + 14
+            words = svg.text(x + 26, KEY_Y + 13.5, name, css="q")
+            entry, width = [f'<g class="cell {css}">{"".join(swatch)}</g>', words], 8 * len(name)
         else:
-            parts.append(svg.group("key", "cell", swatch))
-            parts.append(svg.text(x + 26, KEY_Y + 13.5, css="q", part="key.t"))
-            x += 26 + 108 + 14
+            words = svg.text(x + 26, KEY_Y + 13.5, css="q", part="key.t")
+            entry, width = [svg.group("key", "cell", swatch), words], 108
+        parts.append(moved(10 * place, 0, entry, wide=22, mid=0))
+        x += 26 + width + 14
     if bits > 4:
-        parts.append(svg.text(SIDE_X, KEY_Y + 13.5, "a number in a cell is the guest", css="q3"))
+        parts.append(moved(40, 0, [svg.text(SIDE_X, KEY_Y + 13.5, "a number in a cell is the guest", css="q3")]))
     return parts

@@ -7,7 +7,7 @@ const ICONS = {
 };
 const HELP = [["→ ↓", "one step on"], ["← ↑", "one step back"], ["Home End", "first and last step"],
   ["PgDn PgUp", "next and previous {jump}"], ["Space", "play or pause"], ["?", "show or hide this list"]];
-const X0 = 96, X1 = 786, TOP = 15, LANE = 14.5;             // the score, in units of 800
+const X0 = 106, X1 = 786, TOP = 15, LANE = 17;               // the score, in units of 800
 const HOLD = 1800, HOLD_FAST = 90, FIRST = 500;              // milliseconds a step is held at speed 1
 const SAVE = 150;                                            // milliseconds until the cursor is told to Python
 
@@ -81,8 +81,8 @@ function drawScore(host, scene) {
   const gap = (X1 - X0) / Math.max(1, count - 1), dense = gap < 4.2, radius = Math.max(2, Math.min(5, gap * 0.42));
   const svg = draw("svg", { viewBox: `0 0 800 ${height}`, "aria-hidden": "true" });
   for (const [key, label] of scene.lanes) {
-    svg.append(draw("line", { x1: 88, x2: 794, y1: lanes.get(key), y2: lanes.get(key), class: "lane" }),
-      draw("text", { x: 80, y: lanes.get(key) + 4.6, class: `lname end ${key}` }, label));
+    svg.append(draw("line", { x1: X0 - 8, x2: 794, y1: lanes.get(key), y2: lanes.get(key), class: "lane" }),
+      draw("text", { x: X0 - 16, y: lanes.get(key) + 5, class: `lname end ${key}` }, label));
   }
   const y = scene.steps.map((step) => lanes.get(step.lane || step.actor)), marks = [];
   if (!dense) for (let t = 1; t < count; t++) {
@@ -93,14 +93,14 @@ function drawScore(host, scene) {
     : [t, `dot ${step.lane ? "" : step.actor}`, draw("circle", { cx: x(t), cy: y[t], r: radius })]));
   const groups = scene.groups.map((group) => {
     const g = draw("g"), left = x(group.first) - 3, right = x(group.last) + 3, middle = (left + right) / 2, base = bottom + 9.5;
-    const room = (text) => text.length * 7 < (group.first === group.last ? 400 : right - left - 2);
+    const room = group.first === group.last ? 400 : right - left - 2;
     if (group.first === group.last) g.append(draw("path", { d: `M${middle} ${base - 1}l5 5-5 5-5-5z`, class: "diamond" }));
     else g.append(draw("path", { d: `M${left} ${base}v4H${right}v-4`, class: "br" }));
     const anchor = group.first === group.last ? (middle > 620 ? ["end", middle - 9] : ["", middle + 9]) : ["mid", middle];
     const label = draw("text", { x: anchor[1], y: base + (group.first === group.last ? 8.5 : 17), class: `brt ${anchor[0]}` });
     g.append(label);
     svg.append(g);
-    return { ...group, g, label, room };
+    return { ...group, g, label, room, shown: null };
   });
   marks.forEach(([, base, node]) => { node.setAttribute("class", base); svg.append(node); });
   const head = draw("g", { class: "head" });
@@ -117,11 +117,15 @@ function drawScore(host, scene) {
   const paint = (t, cur) => at[t].forEach(([node, base]) => node.setAttribute("class", base + (t < cur ? " done" : t === cur ? " done cur" : "")));
   return (from, to) => {                                     // repaint only what lies between the old and the new cursor
     for (let t = Math.max(0, Math.min(from, to)); t <= Math.max(from, to) && t < count; t++) paint(t, to);
-    for (const { g, label, room, first, last, before, after } of groups) {
+    for (const group of groups) {
+      const { g, label, room, first, last, before, after } = group;
       const past = to > last || (to === last && last === count - 1), words = past || (first === last && to >= first) ? after : before;
-      g.setAttribute("class", past ? "post" : to >= first ? "on" : "");
-      const text = room(words) ? words : "";
-      if (label.textContent !== text) label.textContent = text;
+      const state = past ? "post" : to >= first ? "on" : "";
+      if (group.shown === state + words) continue;
+      group.shown = state + words;
+      g.setAttribute("class", state);
+      label.textContent = words;
+      if (label.getComputedTextLength() > room) label.textContent = "";
     }
     head.setAttribute("transform", `translate(${x(to)} 0)`);
   };
