@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
-from os import PathLike
-from pathlib import Path
-
 import ipywidgets as widgets
 
 from kvmlab.engine import InputError, KernelBug, Machine, Slot
-from kvmlab.panels.export import export
+from kvmlab.panels.panel import Panel
 from kvmlab.panels.player import Player
 from kvmlab.scenes.fault import FaultStory
 from kvmlab.scenes.scene import Scene
@@ -17,7 +13,7 @@ from kvmlab.scenes.scene import Scene
 RAM = Slot(ipa=0x8000_0000, size=64 << 20, hva=0x4000_0000)
 """Memory of the guest that `fault()` makes when it is given no machine."""
 STARTS = ("begin", "last", "end")
-MESSAGE_LIMIT, DIGITS_LIMIT = 400, 60
+DIGITS_LIMIT = 60
 
 
 def fault(machine: Machine | None = None, *, vm: int = 0, start: str = "begin") -> FaultPanel:
@@ -71,14 +67,12 @@ def first_of_last(scene: Scene) -> int:
     return next(number for number, step in enumerate(scene.steps) if step.command == last)
 
 
-class FaultPanel(widgets.VBox):
+class FaultPanel(Panel):
     """Controls to let a guest touch memory, and the player that shows what came of it.
 
     Attributes:
         machine: the machine shown; commands given to it elsewhere appear after `refresh`.
-        player: the player.
         address, kind, value, button: the controls.
-        message: the line under them: what the last access came to, or what was wrong with it.
     """
 
     def __init__(self, machine: Machine, *, vm: int = 0, start: str = "begin") -> None:
@@ -86,8 +80,8 @@ class FaultPanel(widgets.VBox):
         self.machine, self.vm = machine, vm
         self._story, self._edition = FaultStory(vm), machine.stream.edition
         scene = self._story.read(machine.stream)
-        self.player = Player(scene)
-        self.player.step = {"begin": 0, "last": first_of_last(scene), "end": len(scene.steps) - 1}[start]
+        player = Player(scene)
+        player.step = {"begin": 0, "last": first_of_last(scene), "end": len(scene.steps) - 1}[start]
         narrow = {"description_width": "auto"}
         self.address = widgets.Text(
             value=f"{RAM.ipa:#x}",
@@ -105,27 +99,11 @@ class FaultPanel(widgets.VBox):
         )
         self.value = widgets.Text(value="0x2a", description="value", style=narrow, layout=widgets.Layout(width="11em"))
         self.button = widgets.Button(description="Access", button_style="primary", layout=widgets.Layout(width="6em"))
-        self.message = widgets.HTML(layout=widgets.Layout(min_height="2em", margin="0 0 0 8px"))
-        self.message.add_class("kvmlab-message")
         self.button.on_click(lambda _: self.access())
         for field in (self.address, self.value):
             field.on_msg(self._entered)
         self.kind.observe(self._offer_value, "value")
-        row = widgets.HBox(
-            [self.address, self.kind, self.value, self.button],
-            layout=widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="4px"),
-        )
-        super().__init__([row, self.message, self.player])
-        self.add_class("kvmlab-panel")
-
-    @property
-    def step(self) -> int:
-        """The step shown, from 0."""
-        return int(self.player.step)
-
-    @step.setter
-    def step(self, step: int) -> None:
-        self.player.step = step
+        super().__init__([self.address, self.kind, self.value, self.button], player)
 
     def access(self) -> None:
         """Let the guest do what the controls say; what is wrong with them appears under them, in words."""
@@ -134,15 +112,15 @@ class FaultPanel(widgets.VBox):
             value = parse_number("value", self.value.value) if self.kind.value == "write" else 0
             result = self.machine.access(self.vm, ipa, self.kind.value, value=value)
         except InputError as error:
-            self._say(str(error), error=True)
+            self.say(str(error), error=True)
             return
         except KernelBug as bug:  # the machine is as the kernel left it
             self.refresh()
-            self._say(str(bug), error=True)
+            self.say(str(bug), error=True)
             return
         self.refresh()
         faults = {0: "no fault", 1: "1 fault"}.get(result.faults, f"{result.faults} faults")
-        self._say(f"{self.kind.value} {ipa:#x}: {result.status}, {faults}")
+        self.say(f"{self.kind.value} {ipa:#x}: {result.status}, {faults}")
 
     def refresh(self) -> None:
         """Show what has happened on the machine since, from where the last command begins."""
@@ -153,20 +131,6 @@ class FaultPanel(widgets.VBox):
             scene = self._story.read(stream.since(self._story.seen))
             self.player.grow(scene, first_of_last(scene))
 
-    def export(self, path: str | PathLike[str]) -> Path:
-        """Write the run to one HTML file that plays without kernel and network, replacing what was there.
-
-        Args:
-            path: the file; its name ends in ``.html``.
-
-        Returns:
-            The path.
-
-        Raises:
-            InputError: nothing can be written there; the message says why.
-        """
-        return export(Scene.from_dict(self.player.scene), path)
-
     def _entered(self, _: widgets.Widget, content: dict[str, str], __: object) -> None:
         """Do the access when Enter is pressed in a field."""
         if content.get("event") == "submit":
@@ -174,8 +138,3 @@ class FaultPanel(widgets.VBox):
 
     def _offer_value(self, change: dict[str, str]) -> None:
         self.value.disabled = change["new"] != "write"
-
-    def _say(self, words: str, *, error: bool = False) -> None:
-        words = words if len(words) <= MESSAGE_LIMIT else words[:MESSAGE_LIMIT] + "…"
-        sign = "<b>Not done:</b> " if error else ""
-        self.message.value = f'<span role="{"alert" if error else "status"}">{sign}{escape(words)}</span>'

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
-from os import PathLike
-from pathlib import Path
-
 import ipywidgets as widgets
 
 from kvmlab.engine import Config, InputError, Machine
 from kvmlab.engine.errors import check_int
-from kvmlab.panels.export import export
+from kvmlab.panels.panel import Panel
 from kvmlab.panels.player import Player
 from kvmlab.scenes.scene import Scene
 from kvmlab.scenes.vmid import MAX_BITS, MAX_CPUS, Story
@@ -43,14 +39,12 @@ def vmids(*, vmid_bits: int = 8, ncpus: int = 2, guests: int | None = None) -> V
     return VmidPanel(machine, count)
 
 
-class VmidPanel(widgets.VBox):
+class VmidPanel(Panel):
     """Controls to let guests enter, and the player that shows what came of it.
 
     Attributes:
         machine: the machine shown.
-        player: the player.
         guest, cpu, count, enter_button, turn_button: the controls.
-        message: the line under them: what the last command came to, or what was wrong with it.
     """
 
     def __init__(self, machine: Machine, guests: int) -> None:
@@ -58,7 +52,6 @@ class VmidPanel(widgets.VBox):
         self.machine, self.guests = machine, guests
         self._story = Story(machine.config.vmid_bits, machine.config.ncpus)
         self._heard = 0
-        self.player = Player(self._scene())
         self._entries = 0
         self._next_guest = self._next_cpu = 0
         self.guest = _number("guest", 0)
@@ -77,23 +70,8 @@ class VmidPanel(widgets.VBox):
         self.turn_button.on_click(lambda _: self.run(self.count.value))
         for name in ("guest", "cpu", "enter_button", "count", "turn_button"):
             getattr(self, name).add_class(f"kvmlab-{name.replace('_', '-')}")
-        self.message = widgets.HTML(layout=widgets.Layout(min_height="2em", margin="0 0 0 8px"))
-        self.message.add_class("kvmlab-message")
-        row = widgets.HBox(
-            [self.guest, self.cpu, self.enter_button, self.count, self.turn_button],
-            layout=widgets.Layout(flex_flow="row wrap", align_items="center", grid_gap="4px"),
-        )
-        super().__init__([row, self.message, self.player])
-        self.add_class("kvmlab-panel")
-
-    @property
-    def step(self) -> int:
-        """The step shown, from 0."""
-        return int(self.player.step)
-
-    @step.setter
-    def step(self, step: int) -> None:
-        self.player.step = step
+        controls = [self.guest, self.cpu, self.enter_button, self.count, self.turn_button]
+        super().__init__(controls, Player(self._scene()))
 
     def enter(self, guest: int, cpu: int = 0) -> None:
         """Let one guest enter on one CPU; what is wrong with the numbers appears under the controls.
@@ -107,7 +85,7 @@ class VmidPanel(widgets.VBox):
             check_int("cpu", cpu, 0, len(self.machine.cpus) - 1)
             self._room(1)
         except InputError as error:
-            self._say(str(error), error=True)
+            self.say(str(error), error=True)
             return
         self._enter(guest, cpu)
         self._show(f"guest {guest} entered on CPU {cpu}")
@@ -121,25 +99,11 @@ class VmidPanel(widgets.VBox):
         try:
             self._room(check_int("entries", entries, 1, MAX_ENTRIES))
         except InputError as error:
-            self._say(str(error), error=True)
+            self.say(str(error), error=True)
             return
         for _ in range(entries):
             self._enter(self._next_guest, self._next_cpu)
         self._show(f"{entries} {'entry' if entries == 1 else 'entries'} in turn, guests 0 to {self.guests - 1}")
-
-    def export(self, path: str | PathLike[str]) -> Path:
-        """Write the run to one HTML file that plays without kernel and network, replacing what was there.
-
-        Args:
-            path: the file; its name ends in ``.html``.
-
-        Returns:
-            The path.
-
-        Raises:
-            InputError: nothing can be written there; the message says why.
-        """
-        return export(Scene.from_dict(self.player.scene), path)
 
     def _enter(self, guest: int, cpu: int) -> None:
         """Make one entry."""
@@ -165,11 +129,7 @@ class VmidPanel(widgets.VBox):
     def _show(self, done: str) -> None:
         """Show the new steps. What came of the command is not told: the learner may be predicting it."""
         self.player.grow(self._scene())
-        self._say(done)
-
-    def _say(self, words: str, *, error: bool = False) -> None:
-        sign = '<b class="kvmlab-error">Not done:</b> ' if error else ""
-        self.message.value = f'<span role="{"alert" if error else "status"}">{sign}{escape(words)}</span>'
+        self.say(done)
 
 
 def _number(name: str, value: int) -> widgets.IntText:

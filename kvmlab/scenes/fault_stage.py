@@ -114,8 +114,8 @@ def _table(table: Table) -> str:
     x, y, width = table.x, table.y, table.width
     me = name("t", table.path)
     frame = svg.box(x, y, width, table.height, css="tb", radius=3) + svg.ring(x, y, width, table.height)
-    head = svg.text(x + 8, y + 15.5, css="th m", size=12.5, part=f"{me}.h")
-    refs = svg.group(f"{me}.n", "", [svg.text(x + width - 8, y + 15.5, css="end refs", size=12.5, part=f"{me}.n.t")])
+    head = svg.text(x + 5, y + 15.5, css="th m", size=12.5, part=f"{me}.h")
+    refs = svg.group(f"{me}.n", "", [svg.text(x + width - 5, y + 15.5, css="end refs", size=12.5, part=f"{me}.n.t")])
     gaps = [svg.text(x + 12, at, words, css="q3", size=12.5) for at, words in table.gaps]
     return svg.group(me, "table", [frame, head, refs, *(_row(table, row) for row in table.rows), *gaps])
 
