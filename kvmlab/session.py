@@ -66,12 +66,11 @@ class Session:
             InputError: there is no such command, or an argument is wrong; the session is as it was.
             KernelBug: the modelled kernel died; what it did stays.
         """
-        operation = self.machine.begin(name, **args)
-        operation.steps.close()  # only to check it: nothing may be lost for a command that is refused
+        operation = self.machine.begin(name, **args)  # checked first: nothing is lost for a command that is refused
         if self.machine.stream.cursor < len(self.machine.stream):
             self.machine.stream.truncate()
         try:
-            return self.machine.do(name, **args)
+            return self.machine.run(operation)
         finally:
             self._tell()
 

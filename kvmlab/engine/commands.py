@@ -11,7 +11,7 @@ from typing import NamedTuple
 from kvmlab.engine import host_commands as host
 from kvmlab.engine.checked import HOST, WORD_MAX, Checked, plain
 from kvmlab.engine.errors import InputError, check_int
-from kvmlab.engine.guest import REFAULT_LIMIT, Request, access_memory, leave_guest, make_run
+from kvmlab.engine.guest import REFAULT_LIMIT, Request, access_memory, make_run
 from kvmlab.engine.hardware.cpu import Cpu
 from kvmlab.engine.hardware.descriptor import check_access
 from kvmlab.engine.hardware.tlb import ASID_MAX
@@ -19,6 +19,7 @@ from kvmlab.engine.hardware.walker import IPA_MAX
 from kvmlab.engine.host.mm import HostMemory
 from kvmlab.engine.kernel.ioremap import kvm_phys_addr_ioremap
 from kvmlab.engine.kernel.kvm import KVM_MAX_VCPUS, KVM_USER_MEM_SLOTS, Kvm, Vcpu
+from kvmlab.engine.kernel.leave import leave_guest
 from kvmlab.engine.kernel.memslot import MemorySlot, kvm_memslots, kvm_set_memory_region
 from kvmlab.engine.kernel.mmio import io_mem_abort
 from kvmlab.engine.kernel.pgtable import PAGE_SHIFT, PAGE_SIZE
@@ -108,7 +109,7 @@ def destroy_vm(system: System, vm: int) -> Checked:
         for cpu in system.cpus:
             running = system.linux.vcpu_on(cpu.number)
             if running is not None and running.kvm is kvm:
-                leave_guest(running, cpu)
+                leave_guest(system.linux, cpu)
                 system.linux.kvm_arm_running_vcpu[cpu.number] = 0
         kvm_arch_destroy_vm(kvm)
 
@@ -162,7 +163,7 @@ def enter(system: System, vm: int, vcpu: int = 0, cpu: int | None = None) -> Che
     who, where = _vcpu(system, vm, vcpu, cpu)
 
     def steps() -> Steps[None]:
-        leave_guest(system.linux.vcpu_on(where.number), where)
+        leave_guest(system.linux, where)
         yield from make_run(who, where)
 
     return Checked(f"cpu{where.number}", {"vm": vm, "vcpu": vcpu, "cpu": where.number}, steps())
@@ -171,8 +172,7 @@ def enter(system: System, vm: int, vcpu: int = 0, cpu: int | None = None) -> Che
 def leave(system: System, cpu: int = 0) -> Checked:
     """Take the guest on a CPU back to the host."""
     where = system.cpus[check_int("cpu", cpu, 0, len(system.cpus) - 1)]
-    running = system.linux.vcpu_on(cpu)
-    return Checked(f"cpu{cpu}", {"cpu": cpu}, plain(leave_guest, running, where))
+    return Checked(f"cpu{cpu}", {"cpu": cpu}, plain(leave_guest, system.linux, where))
 
 
 def ioremap(system: System, vm: int, ipa: int, pa: int, size: int) -> Checked:

@@ -11,7 +11,8 @@ from kvmlab.engine.hardware.syndrome import Syndrome, encode_hpfar
 from kvmlab.engine.hardware.walker import PERMISSION, walk
 from kvmlab.engine.kernel.abort import kvm_handle_guest_abort
 from kvmlab.engine.kernel.kvm import Vcpu
-from kvmlab.engine.kernel.run import enter_guest, exit_guest, guest_trap
+from kvmlab.engine.kernel.leave import exit_guest, guest_trap, leave_guest
+from kvmlab.engine.kernel.run import enter_guest
 from kvmlab.engine.tasks import Point, Steps
 
 REFAULT_LIMIT = 8
@@ -116,18 +117,12 @@ def make_run(vcpu: Vcpu, cpu: Cpu) -> Steps[None]:
     if _running(vcpu, cpu):
         return
     linux = vcpu.kvm.linux
-    leave_guest(linux.vcpu_on(cpu.number), cpu)
+    leave_guest(linux, cpu)
     for other in linux.cpus:
         if linux.vcpu_on(other.number) is vcpu:
-            leave_guest(vcpu, other)
+            leave_guest(linux, other)
     linux.kvm_arm_running_vcpu[cpu.number] = vcpu.ident
     yield from enter_guest(vcpu, cpu)
-
-
-def leave_guest(vcpu: Vcpu | None, cpu: Cpu) -> None:
-    """Take the guest that runs on a CPU, if one does, back to the host (an interrupt, a reschedule)."""
-    if vcpu is not None and cpu.in_guest:
-        exit_guest(vcpu, cpu)
 
 
 def _translate(cpu: Cpu, vcpu: Vcpu, request: Request) -> int | _Fault:

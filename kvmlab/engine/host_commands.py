@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from kvmlab.engine.checked import HOST, WORD_MAX, Checked, plain
 from kvmlab.engine.errors import InputError, check_int
-from kvmlab.engine.guest import leave_guest
 from kvmlab.engine.hardware.descriptor import encode_page
 from kvmlab.engine.hardware.tlb import HOST_VMID
 from kvmlab.engine.host.mm import KSM, PRESENT, PROTECTED, HostMemory, ksm_merge
+from kvmlab.engine.kernel.leave import leave_guest
 from kvmlab.engine.kernel.pgtable import PAGE_SHIFT, PAGE_SIZE
 from kvmlab.engine.system import System
 from kvmlab.engine.tasks import Steps
@@ -79,7 +79,7 @@ def host_touch(system: System, cpu: int, hva: int) -> Checked:
 
     def steps() -> Steps[None]:
         yield from ()
-        leave_guest(system.linux.vcpu_on(cpu), where)
+        leave_guest(system.linux, where)
         if where.tlb.lookup(HOST_VMID, 0, page >> PAGE_SHIFT) is None:
             where.tlb.fill(HOST_VMID, 0, page >> PAGE_SHIFT, encode_page(page, memattr=0xF, hap=3, sh=3))
         system.stream.mark("host/touched", cpu=cpu, hva=page)

@@ -7,13 +7,8 @@ from typing import NamedTuple
 from kvmlab.engine.hardware.descriptor import ADDRESS_MASK, kind_of
 from kvmlab.engine.hardware.memory import FRAME_SIZE
 from kvmlab.engine.kernel.kvm import Kvm
-from kvmlab.engine.kernel.pgtable import (
-    PTRS_PER_S2_PGD,
-    VTTBR_BADDR_MASK,
-    VTTBR_BADDR_MASK_FIXED,
-    VTTBR_VMID_SHIFT,
-    vtcr,
-)
+from kvmlab.engine.kernel.pgtable import PTRS_PER_S2_PGD, VTTBR_VMID_SHIFT, vtcr
+from kvmlab.engine.kernel.vmid import vttbr_base
 
 
 class Image(NamedTuple):
@@ -44,6 +39,5 @@ def image_of(kvm: Kvm) -> Image:
             frames[pa] = linux.memory.frame(pa)
         words = linux.memory.table(table, entries) if level < 3 else []
         todo += [(word & ADDRESS_MASK, level + 1, 512) for word in words if kind_of(word, level) == "table"]
-    mask = VTTBR_BADDR_MASK_FIXED if "vttbr mask" in linux.fixes else VTTBR_BADDR_MASK
-    vttbr = root & mask | kvm.vmid << VTTBR_VMID_SHIFT
+    vttbr = vttbr_base(kvm) | kvm.vmid << VTTBR_VMID_SHIFT
     return Image(dict(sorted(frames.items())), root, vttbr, vtcr(smp=linux.config.smp))

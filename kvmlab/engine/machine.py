@@ -75,7 +75,14 @@ class Machine(System):
             InputError: as ``begin``; the machine is as it was.
             KernelBug: the modelled kernel died; the machine is as it left it.
         """
-        operation = self.begin(name, **args)
+        return self.run(self.begin(name, **args))
+
+    def run(self, operation: Operation) -> Any:
+        """Run an operation that has not started to its end and return its result.
+
+        Raises:
+            KernelBug: the modelled kernel died; the machine is as it left it.
+        """
         return run_as(self.stream, operation.task, operation.steps)
 
     def _announce(self, name: str, said: dict[str, Any], steps: Steps[Any]) -> Steps[Any]:

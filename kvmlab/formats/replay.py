@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kvmlab.engine import KernelBug, Machine
+from kvmlab.engine.checked import plain
 from kvmlab.engine.events import MEMORY
 from kvmlab.engine.hardware.descriptor import ADDRESS_MASK
 from kvmlab.engine.hardware.memory import FRAME_SIZE
@@ -132,13 +133,13 @@ class Stage2Replay:
                 )
             case "mmu_topup_memory_cache", Vcpu():
                 pages = self.linux.pages
-                return _plain(lambda: mmu_topup_memory_cache(vcpu.mmu_page_cache, pages, args["min"], args["max"]))
+                return plain(lambda: mmu_topup_memory_cache(vcpu.mmu_page_cache, pages, args["min"], args["max"]))
             case "kvm_mmu_free_memory_caches", Vcpu():
-                return _plain(lambda: kvm_mmu_free_memory_caches(vcpu))
+                return plain(lambda: kvm_mmu_free_memory_caches(vcpu))
             case "kvm_alloc_stage2_pgd", _:
-                return _plain(lambda: kvm_alloc_stage2_pgd(kvm))
+                return plain(lambda: kvm_alloc_stage2_pgd(kvm))
             case "kvm_free_stage2_pgd", _:
-                return _plain(lambda: kvm_free_stage2_pgd(kvm))
+                return plain(lambda: kvm_free_stage2_pgd(kvm))
         raise AssertionError(f"the trace format knows {op}, the replay does not")
 
     def _locked(self, function: Callable[[], int | None]) -> Steps[int | None]:
@@ -227,8 +228,3 @@ class Stage2Replay:
 
 def void(_result: object) -> None:
     """Turn the result of a function that returns nothing in C into nothing."""
-
-
-def _plain(function: Callable[[], int | None]) -> Steps[int | None]:
-    yield from ()
-    return function()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from kvmlab.engine.kernel.flush import kvm_flush_vm_context
 from kvmlab.engine.kernel.kvm import Kvm, Linux
+from kvmlab.engine.kernel.leave import leave_guest
 from kvmlab.engine.kernel.pgtable import VTTBR_BADDR_MASK, VTTBR_BADDR_MASK_FIXED, VTTBR_VMID_SHIFT
 from kvmlab.engine.tasks import Point, Steps, spin_lock, spin_unlock
 
@@ -71,10 +72,14 @@ def _store_vmid(kvm: Kvm) -> None:
     linux.kvm_next_vmid = linux.kvm_next_vmid + 1 & linux.vmid_mask
 
 
+def vttbr_base(kvm: Kvm) -> int:
+    """Return the part of VTTBR that points to the VM's level-1 table."""
+    return kvm.pgd & (VTTBR_BADDR_MASK_FIXED if "vttbr mask" in kvm.linux.fixes else VTTBR_BADDR_MASK)
+
+
 def _store_vttbr(kvm: Kvm) -> Steps[None]:
-    mask = VTTBR_BADDR_MASK_FIXED if "vttbr mask" in kvm.linux.fixes else VTTBR_BADDR_MASK
     yield Point("store vttbr")
-    kvm.vttbr = kvm.pgd & mask
+    kvm.vttbr = vttbr_base(kvm)
     yield Point("or the VMID into vttbr")
     kvm.vttbr |= kvm.vmid << VTTBR_VMID_SHIFT
 
@@ -99,12 +104,7 @@ def force_vm_exit(linux: Linux, cpu: int) -> Steps[None]:
     others = [c for c in linux.cpus if c.number != cpu]
     kicked = [c for c in others if c.in_guest]
     for other in kicked:
-        other.in_guest = 0
-        other.irqs_off = 0
-        other.vttbr = 0
-        if (vcpu := linux.vcpu_on(other.number)) is not None:
-            vm = vcpu.kvm.number
-            linux.stream.mark("kvm_exit", vcpu_pc=vcpu.pc, vm=vm, vcpu=vcpu.number, cpu=other.number)
+        leave_guest(linux, other)
     linux.stream.mark("vmid/kicked", by=cpu, cpus=[c.number for c in kicked])
     while any(c.irqs_off for c in others):
         yield Point("wait for the other CPUs", lambda: not any(c.irqs_off for c in others))
