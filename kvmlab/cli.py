@@ -70,8 +70,8 @@ def _conform(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from kvmlab.panels.export import export
-    from kvmlab.scenes.fault import fault_scene
-    from kvmlab.scenes.vmid import vmid_scene
+    from kvmlab.scenes.fault.story import fault_scene
+    from kvmlab.scenes.vmid.story import vmid_scene
     from kvmlab.session import Session
 
     machine = Session.load(args.scenario).machine

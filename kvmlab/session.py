@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,11 @@ class Session:
 
     Args:
         config: the machine to build; the default is ``Config()``.
+        machine: a machine that runs already, instead.
 
     Attributes:
-        machine: the machine; commands may also be given to it directly.
+        machine: the machine; after commands given to it directly, ``tell`` lets the panels know.
+        news: the event at which the latest change by ``do`` or ``together`` began.
 
     >>> session = Session()
     >>> vm = session.do("create_vm", slots=[(0x8000_0000, 1 << 20, 0x4000_0000)])
@@ -46,12 +49,13 @@ class Session:
     ['create_vm', 'access']
     """
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, *, machine: Machine | None = None) -> None:
         """Boot a machine that records."""
-        if config is not None and not config.recording:
+        self.machine = machine or Machine(config)
+        if not self.machine.stream.recording:
             raise InputError("recording is False; allowed: True, a session is its events")
-        self.machine = Machine(config)
         self._listeners: list[Callable[[], None]] = []
+        self._held = self.news = 0
 
     # -- commands --------------------------------------------------------------------------------------------------
 
@@ -69,16 +73,29 @@ class Session:
         operation = self.machine.begin(name, **args)  # checked first: nothing is lost for a command that is refused
         if self.machine.stream.cursor < len(self.machine.stream):
             self.machine.stream.truncate()
+        if not self._held:
+            self.news = self.cursor
         try:
             return self.machine.run(operation)
         finally:
-            self._tell()
+            self.tell()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Tell of all commands in the block at once, at its end."""
+        self.news = self.news if self._held else self.cursor
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self.tell()
 
     @property
     def commands(self) -> list[Done]:
         """The commands so far, with those that were undone and not replaced."""
         stream = self.machine.stream
-        firsts = [event for event in stream if event.kind == "command"]
+        firsts = [event for event in stream if event.asked]
         ends = [event.seq for event in firsts[1:]] + [len(stream)]
         return [Done(Command(event.name, event.args), event.seq, end) for event, end in zip(firsts, ends, strict=True)]
 
@@ -92,23 +109,25 @@ class Session:
         before = [done.first for done in self.commands if done.first < self.cursor]
         if before:
             self.machine.seek(before[-1])
-            self._tell()
+            self.tell()
 
     def redo(self) -> None:
         """Go on to after the next command that was undone; with none, nothing happens."""
         after = [done.last for done in self.commands if done.last > self.cursor]
         if after:
             self.machine.seek(after[0])
-            self._tell()
+            self.tell()
 
     def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` after every change; returns a function that stops it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def _tell(self) -> None:
-        for listener in list(self._listeners):
-            listener()
+    def tell(self) -> None:
+        """Call the listeners: something has changed."""
+        if not self._held:
+            for listener in list(self._listeners):
+                listener()
 
     # -- other runs --------------------------------------------------------------------------------------------------
 

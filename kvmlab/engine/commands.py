@@ -5,8 +5,9 @@ A command changes nothing before all of it has been checked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from kvmlab.engine import host_commands as host
 from kvmlab.engine.checked import HOST, WORD_MAX, Checked, plain
@@ -24,6 +25,7 @@ from kvmlab.engine.kernel.memslot import MemorySlot, kvm_memslots, kvm_set_memor
 from kvmlab.engine.kernel.mmio import io_mem_abort
 from kvmlab.engine.kernel.pgtable import PAGE_SHIFT, PAGE_SIZE
 from kvmlab.engine.kernel.run import kvm_arch_destroy_vm, kvm_arch_init_vm
+from kvmlab.engine.race import RIVALS, meet
 from kvmlab.engine.system import System
 from kvmlab.engine.tasks import Steps
 
@@ -185,6 +187,26 @@ def ioremap(system: System, vm: int, ipa: int, pa: int, size: int) -> Checked:
     return Checked(HOST, said, kvm_phys_addr_ioremap(kvm, ipa, pa, size))
 
 
+def race(
+    system: System,
+    vm: int,
+    guest: Any,
+    host: str,
+    args: Any,
+    at: str = "before the lock",
+    steps: int | None = None,
+) -> Checked:
+    """Let the host change a page while a guest's fault is under way: see ``race.meet``."""
+    if host not in RIVALS:
+        raise InputError(f"host is {host!r}; allowed: {', '.join(RIVALS)}")
+    for name, given in (("guest", guest), ("args", args)):
+        if not isinstance(given, Mapping) or "vm" in given:
+            raise InputError(f"{name} is {given!r}; allowed: the command's arguments by name, without vm")
+    fault, change = checked(system, "access", {**guest, "vm": vm}), checked(system, host, {**args, "vm": vm})
+    said = {"vm": vm, "guest": dict(guest), "host": host, "args": dict(args), "at": at, "steps": steps}
+    return Checked(HOST, said, meet(system.stream, vm, fault, host, change, at, steps))
+
+
 def _vcpu(system: System, vm: int, vcpu: int, cpu: int | None) -> tuple[Vcpu, Cpu]:
     kvm = system.kvm(vm)
     check_int("vcpu", vcpu, 0, len(kvm.vcpus) - 1)
@@ -209,5 +231,28 @@ COMMANDS: dict[str, Callable[..., Checked]] = {
     "host_write": host.host_write,
     "host_touch": host.host_touch,
     "fail_alloc": host.fail_alloc,
+    "race": race,
 }
 """Every command by its name."""
+
+
+def checked(system: System, name: str, args: Mapping[str, Any]) -> Checked:
+    """Check a command.
+
+    Args:
+        system: where it will run.
+        name: one of ``COMMANDS``.
+        args: its arguments, by name.
+
+    Raises:
+        InputError: no such command, or an argument is missing, unknown or not allowed.
+    """
+    if name not in COMMANDS:
+        raise InputError(f"command is {name!r}; allowed: {', '.join(COMMANDS)}")
+    make = COMMANDS[name]
+    try:
+        bound = inspect.signature(make).bind(system, **args)
+    except TypeError as error:
+        raise InputError(f"{name}: {error}") from error
+    bound.apply_defaults()
+    return make(*bound.args, **bound.kwargs)

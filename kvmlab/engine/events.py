@@ -41,6 +41,11 @@ class Event:
     name: str
     args: dict[str, Any]
 
+    @property
+    def asked(self) -> bool:
+        """Whether it is a command that somebody gave, and not a part of one."""
+        return self.kind == "command" and "part_of" not in self.args
+
     def to_json(self) -> str:
         """Return the event as one line of JSON; ``from_json`` gives it back."""
         return json.dumps([self.seq, self.task, self.kind, self.name, self.args], separators=(",", ":"))

@@ -5,15 +5,14 @@ Every command is a method. ``begin`` makes the same command an operation that ca
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kvmlab.engine.commands import COMMANDS, Slot
-from kvmlab.engine.errors import InputError
+from kvmlab.engine.commands import Slot, checked
 from kvmlab.engine.guest import Access
 from kvmlab.engine.kernel.pgtable import PAGE_SIZE
+from kvmlab.engine.race import Race
 from kvmlab.engine.system import System
 from kvmlab.engine.tasks import Steps, run_as
 
@@ -57,15 +56,7 @@ class Machine(System):
         Raises:
             InputError: no such command, or an argument is missing, unknown or not allowed.
         """
-        if name not in COMMANDS:
-            raise InputError(f"command is {name!r}; allowed: {', '.join(COMMANDS)}")
-        make = COMMANDS[name]
-        try:
-            bound = inspect.signature(make).bind(self, **args)
-        except TypeError as error:
-            raise InputError(f"{name}: {error}") from error
-        bound.apply_defaults()
-        task, said, steps = make(**bound.arguments)
+        task, said, steps = checked(self, name, args)
         return Operation(task, name, self._announce(name, said, steps))
 
     def do(self, name: str, **args: Any) -> Any:
@@ -182,6 +173,28 @@ class Machine(System):
     def host_touch(self, cpu: int, hva: int) -> None:
         """Let the host use an address on a CPU, so that its TLB holds an entry of VMID 0."""
         self.do("host_touch", cpu=cpu, hva=hva)
+
+    def race(
+        self,
+        vm: int,
+        guest: Mapping[str, Any],
+        host: str,
+        args: Mapping[str, Any],
+        at: str = "before the lock",
+        steps: int | None = None,
+    ) -> Race:
+        """Let the host change a page while a guest's fault is under way.
+
+        Args:
+            vm: which VM.
+            guest: the arguments of its access: ``{"ipa": 0x8000_0000, "access": "write"}``.
+            host: "swap_out", "swap_in", "discard", "protect", "ksm_merge" or "host_write".
+            args: the arguments of that: ``{"hva": 0x4000_0000}``.
+            at: where the host acts: "before the sample", "before the look-up", "before the lock" or "after the test".
+            steps: how many of its steps the host takes each time the fault is there; all at once if not given.
+        """
+        result: Race = self.do("race", vm=vm, guest=guest, host=host, args=args, at=at, steps=steps)
+        return result
 
     def fail_alloc(self, k: int) -> None:
         """Make the k-th page allocation from now fail; 0 takes that back."""

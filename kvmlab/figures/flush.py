@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -9,9 +10,17 @@ from matplotlib.figure import Figure
 
 from kvmlab.figures.style import new_figure, px, tokens
 from kvmlab.rollover import measure, theory
+from kvmlab.rollover.schedules import SCHEDULES, round_robin, uniform
+from kvmlab.rollover.survey import APPROXIMATE, PER, Survey
+from kvmlab.scenes.flush import words
+from kvmlab.scenes.flush.picture import apart
+from kvmlab.scenes.scene import plain
 
-PER = 1000
 LEFT, BOTTOM, PLOT_WIDTH, PLOT_HEIGHT = 0.09, 0.19, 0.6, 0.53
+LINE = 116
+"""Letters in a line of the sentence under the title."""
+NAME_HEIGHT = 64
+"""Room for a name and the line under it, px."""
 MARKS_BEFORE, MARKS_AFTER = 5, 8
 
 Points = tuple[tuple[int, float], ...]
@@ -28,9 +37,11 @@ class Curve:
         token: colour token of the line.
         marker: matplotlib's name for the shape of the marks, the curve's second sign.
         size: of the marks, px; where curves meet, the smaller mark lies on the larger.
-        exact: the closed form, a point for every number of guests.
-        measured: counted in the engine's allocator.
+        exact: the law, from the first number of guests on; without a law, empty.
+        measured: what was counted.
         end: what the end of the line says.
+        band: guests, lowest and highest rate between which 95 % of counted rates lie.
+        approximate: the law is one.
     """
 
     name: str
@@ -40,6 +51,8 @@ class Curve:
     exact: Points
     measured: Points
     end: str
+    band: tuple[tuple[int, float, float], ...] = ()
+    approximate: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,16 +63,27 @@ class FlushData:
         vmid_bits: width of a VMID.
         entries: guest entries behind each measured point.
         curves: one for each order.
+        cpus: number of CPUs.
+        title, why, alt: the words over the figure, and those for who cannot see it; general ones if not given.
     """
 
     vmid_bits: int
     entries: int
     curves: tuple[Curve, ...]
+    cpus: int = 1
+    title: str = ""
+    why: str = ""
+    alt: str = ""
 
     @property
     def numbers(self) -> int:
         """Return the VMIDs there are for guests; with more running guests the flushes begin."""
         return theory.usable(self.vmid_bits)
+
+    @property
+    def most(self) -> int:
+        """Return the largest number of guests that is drawn."""
+        return max(n for curve in self.curves for n, _ in curve.exact + curve.measured)
 
 
 def flush_data(vmid_bits: int = 8, *, entries: int = 100_000, seed: int = 1, progress: bool = True) -> FlushData:
@@ -86,16 +110,46 @@ def flush_data(vmid_bits: int = 8, *, entries: int = 100_000, seed: int = 1, pro
         return Curve(name, token, marker, size, exact, tuple((n, PER * run.rate) for n, run in runs.items()), end)
 
     def random(n: int) -> Iterator[int]:
-        return measure.uniform(n, seed)
+        return uniform(n, seed)
 
     return FlushData(
         vmid_bits,
         entries,
         (
-            curve("in turn (round robin)", "rr", "s", 16, measure.round_robin, theory.round_robin),
+            curve("in turn (round robin)", "rr", "s", 16, round_robin, theory.round_robin),
             curve("in random order", "uni", "o", 12, random, theory.uniform),
         ),
     )
+
+
+_LOOKS = {
+    "in turn": ("rr", "s", 16),
+    "random": ("uni", "o", 12),
+    "bursts": ("host", "D", 12),
+    "zipf": ("zipf", "^", 14),
+}
+"""Each schedule's colour, and the shape and size of its marks."""
+
+
+def of_survey(found: Survey) -> FlushData:
+    """Return a survey as data for the figure: the laws of all schedules, and what was counted under one of them.
+
+    Args:
+        found: what theory and counting have given.
+    """
+    one = found.setting
+    curves = []
+    for key, line in found.lines.items():
+        token, marker, size = _LOOKS[key]
+        exact = tuple((n, PER * float(gap.rate)) for n, gap in line)
+        chosen = key == one.schedule
+        counted = tuple((n, PER * run.rate) for n, run in found.runs.items()) if chosen else ()
+        if exact or counted:
+            about, band = key in APPROXIMATE, found.band() if chosen else ()
+            end = words.end(found, key)
+            curves.append(Curve(SCHEDULES[key].name, token, marker, size, exact, counted, end, band, about))
+    said = words.title(found), plain(words.why(found)), words.label(found)
+    return FlushData(one.vmid_bits, one.entries, tuple(curves), one.cpus, *said)
 
 
 def table(data: FlushData) -> str:
@@ -111,7 +165,7 @@ def table(data: FlushData) -> str:
 
 def alt_text(data: FlushData) -> str:
     """Return what the figure shows, in sentences."""
-    numbers, most = data.numbers, data.curves[0].exact[-1][0]
+    numbers, most = data.numbers, data.most
     ends = ", ".join(f"{curve.exact[-1][1]:.2f} {curve.name}" for curve in data.curves)
     starts = ", ".join(f"{curve.exact[numbers][1]:.2f} {curve.name}" for curve in data.curves)
     return (
@@ -135,27 +189,34 @@ def draw(data: FlushData, theme: str = "light") -> Figure:
         InputError: if there is no such theme.
     """
     colour, figure = tokens(theme), new_figure(theme)
-    figure.kvmlab_alt = alt_text(data)  # type: ignore[attr-defined]
+    figure.kvmlab_alt = data.alt or alt_text(data)  # type: ignore[attr-defined]
     numbers = data.numbers
-    title = f"No flush up to {numbers}; from {numbers + 1} on the order decides"
-    why = "In turn is a cliff, in random order a slope. Not shown: what a flush costs; no published figure was found."
-    source = f"Linux 3.9, {data.vmid_bits}-bit VMIDs, one CPU, after the first entry · lines: exact · "
-    marks = f"marks: {data.entries} entries each, through the model's own allocator"
+    title = data.title or f"No flush up to {numbers}; from {numbers + 1} on the order decides"
+    why = data.why or (
+        "In turn is a cliff, in random order a slope. Not shown: what a flush costs; no published figure was found."
+    )
+    lines = "lines: exact, dashed: approximate" if any(curve.approximate for curve in data.curves) else "lines: exact"
+    source = f"Linux 3.9, {data.vmid_bits}-bit VMIDs, CPUs: {data.cpus}, after the first entry · {lines} · "
+    marks = f"marks: {data.entries} entries each, through the rule of the kernel's allocator"
     figure.text(24 / 1280, 0.9, title, color=colour["ink"], fontsize=px(33), fontweight="bold", va="center")
-    figure.text(24 / 1280, 0.835, why, color=colour["ink2"], fontsize=px(19), va="center")
+    figure.text(24 / 1280, 0.835, fill(why, LINE), color=colour["ink2"], fontsize=px(19), va="center")
     figure.text(24 / 1280, 0.05, source + marks, color=colour["ink3"], fontsize=px(13.5), va="center")
 
     axes = figure.add_axes((LEFT, BOTTOM, PLOT_WIDTH, PLOT_HEIGHT), facecolor="none")
     _frame(axes, data, colour)
     axes.plot([1, numbers], [0, 0], color=colour["ink"], linewidth=px(9), solid_capstyle="butt", clip_on=False)
+    highest, pixels = axes.get_ylim()[1], PLOT_HEIGHT * figure.bbox.height
+    ends = {curve.name: (curve.exact or curve.measured)[-1][1] for curve in data.curves}
+    places = apart(ends, NAME_HEIGHT * highest / pixels)
     for curve in data.curves:
         _curve(axes, curve, numbers, colour)
+        _name(axes, curve, (data.most, places[curve.name]), colour)
     return figure
 
 
 def _frame(axes: Axes, data: FlushData, colour: dict[str, str]) -> None:
     """Draw grid, ticks, the exact zero and the cliff."""
-    numbers, most = data.numbers, data.curves[0].exact[-1][0]
+    numbers, most = data.numbers, data.most
     highest = max(rate for curve in data.curves for _, rate in curve.exact + curve.measured)
     axes.set_xlim(0, most)
     axes.set_ylim(0, 1.08 * highest)
@@ -182,25 +243,31 @@ def _frame(axes: Axes, data: FlushData, colour: dict[str, str]) -> None:
 
 
 def _curve(axes: Axes, curve: Curve, numbers: int, colour: dict[str, str]) -> None:
-    """Draw the exact line from the cliff on, the measured marks, and the label at the line's end."""
-    hue, last = colour[curve.token], curve.exact[-1]
+    """Draw the law from the cliff on, the band round it, and the measured marks."""
+    hue = colour[curve.token]
+    if curve.band:
+        guests, low, high = zip(*curve.band, strict=True)
+        axes.fill_between(guests, low, high, color=hue, alpha=0.22, linewidth=0)
     beyond = [point for point in curve.exact if point[0] > numbers]
-    axes.plot(*zip(*beyond, strict=True), color=hue, linewidth=px(4), solid_capstyle="butt", label=curve.name)
+    if beyond:
+        style: Style = {"linestyle": (0, (4, 2)) if curve.approximate else "solid", "linewidth": px(4)}
+        axes.plot(*zip(*beyond, strict=True), color=hue, solid_capstyle="butt", label=curve.name, **style)
     marks: Style = {
         "marker": curve.marker,
         "markersize": px(curve.size),
         "markeredgewidth": px(1.6),
         "markeredgecolor": colour["paper"],
     }
-    axes.plot(*zip(*curve.measured, strict=True), linestyle="none", color=hue, clip_on=False, zorder=3, **marks)
-    axes.annotate(
-        curve.name, last, (px(22), px(3)), textcoords="offset points", color=hue, fontsize=px(24), fontweight="bold",
-        va="bottom", annotation_clip=False,
-    )  # fmt: skip
-    axes.annotate(
-        curve.end, last, (px(22), px(-3)), textcoords="offset points", color=colour["ink2"], fontsize=px(20), va="top",
-        annotation_clip=False,
-    )  # fmt: skip
+    shown = curve.measured or curve.exact[:: max(1, len(curve.exact) - 1)]
+    axes.plot(*zip(*shown, strict=True), linestyle="none", color=hue, clip_on=False, zorder=3, **marks)
+
+
+def _name(axes: Axes, curve: Curve, place: tuple[float, float], colour: dict[str, str]) -> None:
+    """Write the name of a curve, and where it ends, beside its end."""
+    beside: Style = {"textcoords": "offset points", "annotation_clip": False}
+    bold: Style = {"color": colour[curve.token], "fontsize": px(24), "fontweight": "bold", "va": "bottom"}
+    axes.annotate(curve.name, place, (px(22), px(3)), **beside, **bold)
+    axes.annotate(curve.end, place, (px(22), px(-3)), **beside, color=colour["ink2"], fontsize=px(20), va="top")
 
 
 def _spread(first: int, last: int, count: int, power: int) -> list[int]:

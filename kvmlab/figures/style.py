@@ -27,6 +27,8 @@ TOKENS = {
         "now": "#b83c06",
         "rr": "#10151b",
         "uni": "#0e5cd3",
+        "zipf": "#5e1478",
+        "host": "#0f6b59",
     },
     "dark": {
         "paper": "#10151b",
@@ -38,6 +40,8 @@ TOKENS = {
         "now": "#ff9a52",
         "rr": "#f1f4f8",
         "uni": "#5a9cf5",
+        "zipf": "#e7b6f5",
+        "host": "#50cca8",
     },
 }
 

@@ -2,8 +2,36 @@
 
 from __future__ import annotations
 
+from kvmlab.panels.cache import CachePanel, cache
+from kvmlab.panels.compare import Comparison
 from kvmlab.panels.fault import FaultPanel, fault
+from kvmlab.panels.flush import FlushPanel, flushes
+from kvmlab.panels.ioremap import IoremapPanel, ioremap
+from kvmlab.panels.notifiers import NotifierPanel, notifiers
+from kvmlab.panels.panel import Panel
 from kvmlab.panels.player import Player
+from kvmlab.panels.tables import TablesPanel, tables
+from kvmlab.panels.tlb import TlbPanel, tlb
 from kvmlab.panels.vmid import VmidPanel, vmids
 
-__all__ = ["FaultPanel", "Player", "VmidPanel", "fault", "vmids"]
+__all__ = [
+    "fault",
+    "tables",
+    "cache",
+    "vmids",
+    "tlb",
+    "notifiers",
+    "ioremap",
+    "flushes",
+    "Panel",
+    "Player",
+    "Comparison",
+    "CachePanel",
+    "FaultPanel",
+    "FlushPanel",
+    "IoremapPanel",
+    "NotifierPanel",
+    "TablesPanel",
+    "TlbPanel",
+    "VmidPanel",
+]

@@ -10,19 +10,21 @@ import zlib
 from html import escape
 from pathlib import Path
 
-from kvmlab.engine import InputError
-from kvmlab.panels.player import STATIC, style
+from kvmlab.panels.files import checked, write
+from kvmlab.panels.player import STATIC, module, style
 from kvmlab.scenes.scene import ACTORS, Actor, Scene, Step, plain
 
 SUFFIX = ".html"
-NAME_LIMIT = 200
 
 _PLAY = """{
   const root = document.getElementById("player"), packed = document.getElementById("scene").textContent;
   const bytes = new Blob([Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0))]);
   const scene = await new Response(bytes.stream().pipeThrough(new DecompressionStream("deflate"))).json();
   followTheme(root);
-  player(root, scene);
+  const view = player(root, scene), wanted = /^#step-(\\d+)$/;
+  const named = () => { if (wanted.test(location.hash)) view.show(wanted.exec(location.hash)[1] - 1); };
+  window.addEventListener("hashchange", named);
+  named();
   root.focus({ preventScroll: true });
 }
 """
@@ -65,24 +67,8 @@ def export(scene: Scene, path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: nothing can be written there; the message says why.
     """
-    try:
-        file = Path(path)
-    except TypeError:
-        raise InputError(f"path is {_short(path)}; it must be the name of a file, such as 'walk.html'") from None
-    if file.suffix.lower() != SUFFIX:
-        raise InputError(f"path is {_short(file)}; it must end in {SUFFIX}")
-    page = to_html(scene).encode("utf-8", "replace")
-    try:
-        if not file.parent.is_dir():
-            raise NotADirectoryError(0, f"there is no directory {_short(file.parent)}")
-        if file.is_dir():
-            raise IsADirectoryError(0, "it is a directory")
-        file.write_bytes(page)
-    except OSError as error:
-        raise InputError(f"path is {_short(file)} and cannot be written: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"path is {_short(file)} and cannot be written: {error}") from None
-    return file
+    file = checked(path, (SUFFIX,), "walk.html")
+    return write(file, to_html(scene).encode("utf-8", "replace"))
 
 
 def to_html(scene: Scene) -> str:
@@ -95,7 +81,7 @@ def to_html(scene: Scene) -> str:
     Args:
         scene: what to show.
     """
-    script = f"{(STATIC / 'player.js').read_text(encoding='utf-8')}\n{_PLAY}"
+    script = f"{module()}\n{_PLAY}"
     title = escape(scene.title)
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -165,9 +151,3 @@ def _told(number: int, step: Step) -> str:
 def _line(actor: Actor, text: str) -> str:
     """Write one line of the log."""
     return f'\n<p class="log"><b>{ACTORS[actor]}</b> {escape(text)}</p>'
-
-
-def _short(value: object) -> str:
-    """Quote a name in a message, cut where it is too long to be read."""
-    words = repr(str(value))
-    return words if len(words) <= NAME_LIMIT else words[:NAME_LIMIT] + "…"

@@ -11,6 +11,8 @@ import traitlets
 from kvmlab.scenes.scene import Scene
 
 STATIC = files("kvmlab.panels") / "static"
+MODULES = ("draw.js", "score.js", "ask.js", "player.js", "widget.js")
+"""The parts of the player's one module, in order."""
 
 
 def style() -> str:
@@ -18,6 +20,11 @@ def style() -> str:
     first = ("tokens.css", "panel.css")
     rest = sorted(sheet.name for sheet in STATIC.iterdir() if sheet.name.endswith(".css") and sheet.name not in first)
     return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in (*first, *rest))
+
+
+def module() -> str:
+    """Return the player's ES module."""
+    return "\n".join((STATIC / name).read_text(encoding="utf-8") for name in MODULES)
 
 
 class Player(anywidget.AnyWidget):
@@ -29,30 +36,54 @@ class Player(anywidget.AnyWidget):
     Attributes:
         step: the step shown, from 0; read it or set it. Moving in the browser costs the kernel nothing; `step` follows
             when the hand rests.
+        run: players with the same name here move together.
+        predict: whether to ask before a step that has a consequence.
+        answers: what has been answered, by step: the number of the choice, or "skip".
+        shown: the scene.
+        from_browser: whether a change that is being told comes from the browser.
     """
 
-    _esm = (STATIC / "player.js").read_text(encoding="utf-8")
+    _esm = module()
     _css = style()
     scene = traitlets.Dict().tag(sync=True)
     step = traitlets.Int(0).tag(sync=True, echo_update=False)
+    run = traitlets.Unicode("").tag(sync=True)
+    predict = traitlets.Bool(False).tag(sync=True)
+    answers = traitlets.Dict().tag(sync=True, echo_update=False)
 
     def __init__(self, scene: Scene, **options: Any) -> None:
         """Show `scene` from its first step."""
+        self.shown = scene
+        self.from_browser = False
         super().__init__(scene=scene.to_dict(), **options)
 
     def grow(self, scene: Scene, step: int | None = None) -> None:
-        """Show a longer run of the same.
+        """Show a longer run of the same; where the picture stays as it is, only the new steps travel.
 
         Args:
             scene: the run so far.
             step: where to stand then; the first new step by default.
         """
-        before = len(self.scene["steps"])
-        with self.hold_sync():
+        before, old = len(self.shown.steps), self.shown
+        self.shown = scene
+        if scene.markup == old.markup and scene.steps[:before] == old.steps:
+            more = scene.to_dict(start=before)
+            del more["markup"]
+            self.scene.update({**more, "steps": [*self.scene["steps"], *more["steps"]]})
+            self.send({"grow": more, "from": before})
+        else:
             self.scene = scene.to_dict()
-            self.step = before if step is None else step
+        self.step = before if step is None else step
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take in what the browser says."""
+        self.from_browser = True
+        try:
+            super().set_state(sync_data)
+        finally:
+            self.from_browser = False
 
     @traitlets.validate("step")
     def _inside(self, proposal: dict[str, Any]) -> int:
         """Keep the cursor inside the run."""
-        return max(0, min(int(proposal["value"]), len(self.scene.get("steps", ())) - 1))
+        return max(0, min(int(proposal["value"]), len(self.shown.steps) - 1))

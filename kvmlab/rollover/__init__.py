@@ -1,1 +1,1 @@
-"""How often VMIDs run out: exact mathematics (`theory`) and the engine's own allocator, counted (`measure`)."""
+"""How often VMIDs run out: exact mathematics (`theory`), who enters next (`schedules`), and counting (`measure`)."""

@@ -1,9 +1,10 @@
-"""Count full TLB flushes in the engine's own VMID allocator, with recording off."""
+"""Count full TLB flushes: in the engine's own VMID allocator with recording off, or in a short copy of its rule."""
 
-import random
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import islice
+from statistics import pvariance
 
 from tqdm.auto import tqdm
 
@@ -12,7 +13,8 @@ from kvmlab.engine.errors import check_int
 from kvmlab.engine.kernel.kvm import Kvm
 from kvmlab.engine.kernel.vmid import update_vttbr
 from kvmlab.engine.tasks import run as steps
-from kvmlab.rollover.theory import MAX_ENTRIES, MAX_GUESTS
+from kvmlab.rollover.schedules import Schedule
+from kvmlab.rollover.theory import MAX_ENTRIES, Gap, usable
 
 Order = Callable[[int], Iterator[int]]
 """From a number of guests N to an endless row of guests, 0 to N - 1: who enters next."""
@@ -44,25 +46,11 @@ class Run:
         """Return full flushes per guest entry, from the one at boot to the last: unfinished gaps do not count."""
         return len(self.after_boot) / self.flushes[-1] if self.after_boot else 0.0
 
-
-def round_robin(guests: int) -> Iterator[int]:
-    """Return guests 0 to N - 1 in turn, over and over.
-
-    Raises:
-        InputError: if there is no guest.
-    """
-    return cycle(range(check_int("guests", guests, 1, MAX_GUESTS)))
-
-
-def uniform(guests: int, seed: int) -> Iterator[int]:
-    """Return guests in random order, each equally likely every time; the same for the same seed.
-
-    Raises:
-        InputError: if there is no guest.
-    """
-    check_int("guests", guests, 1, MAX_GUESTS)
-    draw = random.Random(seed).randrange
-    return (draw(guests) for _ in iter(int, 1))
+    @property
+    def gap(self) -> Gap:
+        """Return mean and variance of the gaps that were seen; an infinite mean if there was none."""
+        gaps = [later - earlier for earlier, later in zip(self.flushes, self.after_boot, strict=False)]
+        return Gap(sum(gaps) / len(gaps), pvariance(gaps)) if gaps else Gap(math.inf, 0)
 
 
 def run(order: Iterable[int], entries: int, *, vmid_bits: int = 8) -> Run:
@@ -90,6 +78,47 @@ def run(order: Iterable[int], entries: int, *, vmid_bits: int = 8) -> Run:
             generation = linux.kvm_vmid_gen
             flushes.append(made - 1)
     return Run(made, tuple(flushes), generation, linux.kvm_next_vmid)
+
+
+def count(schedule: Schedule, guests: int, entries: int, *, vmid_bits: int = 8, cpus: int = 1, seed: int = 1) -> Run:
+    """Count as `run` does, by the allocator's rule alone: some ten times as fast, and on several CPUs.
+
+    The guests that a rollover takes out of the other CPUs come back at once; those entries are counted, too.
+
+    Args:
+        schedule: who enters next.
+        guests: number of guests, each with one vCPU.
+        entries: guest entries to make at least, 0 or more: the last turn is finished.
+        vmid_bits: width of a VMID, 2 to 16 bits.
+        cpus: number of CPUs, fewer than there are VMIDs.
+        seed: of the random numbers, 0 or more.
+
+    Raises:
+        InputError: if an argument is out of range.
+
+    Source: update_vttbr, force_vm_exit, arch/arm/kvm/arm.c, Linux 3.9.
+    """
+    check_int("entries", entries, 0, MAX_ENTRIES)
+    numbers = usable(vmid_bits)
+    check_int("cpus", cpus, 1, numbers - 1)
+    numbered: set[int] = set()
+    running: dict[int, int] = {}
+    flushes: list[int] = []
+    full, made = True, 0  # at boot none is left
+    for guest, cpu in schedule.turns(guests, seed, cpus):
+        if made >= entries:
+            break
+        if guest not in numbered:
+            if full:
+                flushes.append(made)
+                running.pop(cpu, None)
+                numbered = {*running.values()}
+                made += len(numbered)
+            numbered.add(guest)
+            full = len(numbered) == numbers
+        running[cpu] = guest
+        made += schedule.length
+    return Run(made, tuple(flushes), 1 + len(flushes), (len(numbered) + 1) % (numbers + 1) if made else 0)
 
 
 def sweep(

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kvmlab.scenes.labels import Label
 from kvmlab.scenes.moment import Moment
+from kvmlab.scenes.question import Question
 from kvmlab.scenes.scene import Actor
 
 Args = Mapping[str, Any]
@@ -25,6 +27,8 @@ class Beat:
         now: ids of what changes.
         cause: ids of what it changes because of.
         mark: what one can jump to.
+        label: which of the six questions it answers; by default, the one of its event.
+        ask: what may be asked before it.
         late: the writes that belong to it follow the event: look at the state just before the next one.
     """
 
@@ -35,4 +39,6 @@ class Beat:
     now: tuple[str, ...] = ()
     cause: tuple[str, ...] = ()
     mark: str | None = None
+    label: Label | None = None
+    ask: Question | None = None
     late: bool = False

@@ -4,38 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from kvmlab.engine.hardware.descriptor import ADDRESS_MASK, HAP_WRITE, XN, kind_of
+from kvmlab.scenes.fault.whose import Event as Event
+from kvmlab.scenes.fault.whose import Whose
 
 Path = tuple[int, ...]
 """An entry of the tree: its level-1 index, then its level-2 and level-3 index if it lies that deep."""
 
 SHIFTS = (30, 21, 12)
-
-
-class Event(Protocol):
-    """What a reader of the stream relies on."""
-
-    @property
-    def seq(self) -> int:
-        """Its position in the stream."""
-
-    @property
-    def task(self) -> str:
-        """Who did it: "cpu0", ..., "host"."""
-
-    @property
-    def kind(self) -> str:
-        """The kind: "command", "mark" or "write"."""
-
-    @property
-    def name(self) -> str:
-        """Which command or mark, or the key that was written."""
-
-    @property
-    def args(self) -> Mapping[str, Any]:
-        """Its values."""
 
 
 def path_of(ipa: int, level: int = 3) -> Path:
@@ -64,14 +42,23 @@ class Moment:
     Attributes:
         cells: every value written so far, by key.
         access: the arguments of the guest access under way or last made; empty before the first.
-        running: whether the guest runs.
+        cpus: the CPUs on which the guest runs.
         looking: the IPA in the walker; None when no address has been looked up yet.
         read: entries the walker has read in this walk, in order.
         missed: the entry at which the walk broke off.
         registers: hsr, hpfar, hxfar of the last abort of this access; None before it.
         tlb: translations that the TLBs hold, of all VMs: (cpu, vmid, asid, page) to descriptor, oldest first.
-        mine: for each task, whether what it does at present is for this VM.
+        left: whether the last exit took it off one of them.
+        whose: tells which events are about this VM.
+        concerns: whether the last command or mark was.
+        by: the command that the last event belongs to.
         locked: whether mmu_lock is held.
+        counts: mmu_notifier_seq and count before the host's last change of them, and after it.
+        spte: whether the host has KVM put another frame behind a page (change_pte).
+        wrote: whether an entry was written since mmu_lock was taken.
+        flushes: TLB flushes of this VM since then.
+        cleared, told: entries cleared since the command began, and whether the host has told KVM of a change since.
+        retried: whether the last test for a retry stopped the fault.
         cache: key of the memory cache in use.
         word: the descriptor last read or written, its level and its path.
         named: host pages looked up but not mapped yet: path to pfn.
@@ -81,7 +68,8 @@ class Moment:
     vm: int = 0
     cells: dict[str, int] = field(default_factory=dict)
     access: Mapping[str, Any] = field(default_factory=dict)
-    running: bool = False
+    cpus: set[int] = field(default_factory=set)
+    left: bool = False
     looking: int | None = None
     read: tuple[Path, ...] = ()
     missed: Path | None = None
@@ -92,7 +80,30 @@ class Moment:
     word: tuple[int, int, Path] | None = None
     named: dict[Path, int] = field(default_factory=dict)
     hva: int | None = None
-    mine: dict[str, bool] = field(default_factory=dict)
+    whose: Whose = field(default_factory=Whose)
+    concerns: bool = False
+    by: str = ""
+    counts: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    spte: bool = False
+    wrote: bool = False
+    flushes: int = 0
+    cleared: int = 0
+    told: bool = False
+    retried: bool = False
+
+    def __post_init__(self) -> None:
+        """Watch for what is about this VM."""
+        self.whose.vm = self.vm
+
+    @property
+    def running(self) -> bool:
+        """Whether the guest runs, on any CPU."""
+        return bool(self.cpus)
+
+    @property
+    def mine(self) -> dict[str, bool]:
+        """For each task, whether the command it carries out is for this VM."""
+        return self.whose.mine
 
     @property
     def translations(self) -> dict[tuple[int, int, int, int], int]:
@@ -135,28 +146,35 @@ class Moment:
         if event.kind == "write":
             self.cells[event.name] = event.args["new"]
             return
-        if event.kind == "command":
-            self.mine[event.task] = event.args.get("vm", self.vm) == self.vm
-        if handler := _OF_ALL.get(event.name) or (self.mine.get(event.task) and _HANDLERS.get(event.name)):
+        self.concerns = self.whose.take(event)
+        self.by = self.whose.doing.get(event.task, "")
+        if handler := _OF_ALL.get(event.name) or (self.concerns and _HANDLERS.get(event.name)):
             handler(self, event.args)
 
 
 def _access(m: Moment, a: Mapping[str, Any]) -> None:
     m.access, m.looking, m.read, m.missed, m.registers, m.hva, m.word = a, None, (), None, None, None, None
-    m.named = {}
+    m.named, m.told = {}, False
     m.cache = f"kvm[{m.vm}].vcpu[{a.get('vcpu', 0)}].mmu_page_cache"
 
 
-def _ioremap(m: Moment, a: Mapping[str, Any]) -> None:
+def _nothing_asked(m: Moment, a: Mapping[str, Any]) -> None:
     m.access, m.looking, m.read, m.missed, m.registers, m.hva, m.word = {}, None, (), None, None, None, None
 
 
+def _host_asked(m: Moment, a: Mapping[str, Any]) -> None:
+    m.hva, m.cleared, m.told = a.get("hva"), 0, False
+
+
 def _entered(m: Moment, a: Mapping[str, Any]) -> None:
-    m.running = m.running or a["vm"] == m.vm
+    if a["vm"] == m.vm:
+        m.cpus.add(a["cpu"])
 
 
 def _left(m: Moment, a: Mapping[str, Any]) -> None:
-    m.running = m.running and a["vm"] != m.vm
+    m.left = a["vm"] == m.vm and a["cpu"] in m.cpus
+    if m.left:
+        m.cpus.remove(a["cpu"])
 
 
 def _looked(m: Moment, a: Mapping[str, Any]) -> None:
@@ -180,7 +198,8 @@ def _faulted(m: Moment, a: Mapping[str, Any]) -> None:
 
 def _trapped(m: Moment, a: Mapping[str, Any]) -> None:
     m.registers = (a["hsr"], a["hpfar"], a["hxfar"])
-    m.running = False
+    m.retried = False
+    m.cpus.discard(a["cpu"])
 
 
 def _filled(m: Moment, a: Mapping[str, Any]) -> None:
@@ -192,12 +211,15 @@ def _filled(m: Moment, a: Mapping[str, Any]) -> None:
 
 def _flushed(m: Moment, a: Mapping[str, Any]) -> None:
     m.tlb = {key: word for key, word in m.tlb.items() if a["scope"] == "vmid" and key[1] != a["vmid"]}
+    m.flushes += a["vm"] == m.vm
 
 
 def _lock(held: bool) -> Any:
     def handler(m: Moment, a: Mapping[str, Any]) -> None:
         if a["lock"] == f"kvm[{m.vm}].mmu_lock":
-            m.locked = held
+            m.locked, m.spte = held, False
+            if held:
+                m.wrote, m.flushes = False, 0
 
     return handler
 
@@ -221,6 +243,28 @@ def _linked(m: Moment, a: Mapping[str, Any]) -> None:
 
 def _mapped(m: Moment, a: Mapping[str, Any]) -> None:
     m.word, m.named, m.read, m.missed = (a["new"], 3, path_of(a["ipa"])), {}, (), None
+    m.wrote = True
+
+
+def _cleared(m: Moment, a: Mapping[str, Any]) -> None:
+    m.cleared += 1
+
+
+def _counted(m: Moment, a: Mapping[str, Any]) -> None:
+    m.counts, m.told = (m.counts[1], (a["seq"], a["count"])), True
+
+
+def _changes_pte(m: Moment, a: Mapping[str, Any]) -> None:
+    m.spte = True
+
+
+def _tested(retried: bool) -> Any:
+    def handler(m: Moment, a: Mapping[str, Any]) -> None:
+        m.retried = retried
+        if retried:
+            m.named = {}
+
+    return handler
 
 
 _OF_ALL = {
@@ -234,7 +278,11 @@ _OF_ALL = {
 """What concerns the VM whoever it is done for; these look for themselves."""
 _HANDLERS = {
     "access": _access,
-    "ioremap": _ioremap,
+    "ioremap": _nothing_asked,
+    "enter": _nothing_asked,
+    **dict.fromkeys(
+        ("swap_out", "swap_in", "discard", "protect", "ksm_merge", "host_write", "remove_slot"), _host_asked
+    ),
     "tlb/missed": _looked,
     "tlb/hit": _hit,
     "walk/level": _level,
@@ -248,4 +296,9 @@ _HANDLERS = {
     "page/looked_up": _page,
     "tables/linked": _linked,
     "tables/mapped": _mapped,
+    "tables/cleared": _cleared,
+    "notifier/counted": _counted,
+    "notifier/passed": _tested(False),
+    "notifier/retried": _tested(True),
+    "kvm_set_spte_hva": _changes_pte,
 }

@@ -11,7 +11,7 @@ import graphviz
 
 from kvmlab.engine.hardware.descriptor import ADDRESS_MASK, kind_of
 from kvmlab.scenes import svg
-from kvmlab.scenes.layout import ENTRIES
+from kvmlab.scenes.fault.layout import ENTRIES
 from kvmlab.scenes.moment import Event, Moment, Path, leaf_kind
 
 INK, PAPER, KERNEL, KERNEL_TINT, HOST_TINT, DEVICE = "#10151b", "#ffffff", "#0e5cd3", "#dbe8fc", "#cdebdf", "#2b323b"

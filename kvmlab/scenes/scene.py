@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 from xml.etree import ElementTree
+
+from kvmlab.scenes.labels import LABELS, Label
+from kvmlab.scenes.misconceptions import MISCONCEPTIONS
+from kvmlab.scenes.question import Question, check_question
+from kvmlab.scenes.sources import BROWSER, source_of
 
 Actor = Literal["guest", "hw", "kern", "host"]
 """Who acts: the guest, the hardware, the kernel (KVM), or the host with its memory."""
@@ -34,6 +39,7 @@ class Step:
 
     Args:
         actor: who acts; gives the chip and its colour.
+        label: which of the six questions it answers.
         fn: the kernel function or hardware unit it happened in.
         title: what happened, subject and verb; at most 62 characters.
         why: one sentence; ``{c|cause}`` and ``{e|effect}`` mark its ends; at most 160 characters without the marks.
@@ -47,9 +53,12 @@ class Step:
         command: number of the command, in the run, that the step belongs to.
         event: how many events of the stream have happened when the step is shown.
         fast: play it quickly, as one of many alike.
+        ask: what a learner may be asked before the step is shown.
+        differs: ids of what another run shows otherwise at this moment, where two are compared.
     """
 
     actor: Actor
+    label: Label
     fn: str
     title: str
     why: str
@@ -63,6 +72,8 @@ class Step:
     command: int = 0
     event: int = 0
     fast: bool = False
+    ask: Question | None = None
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,25 +140,47 @@ class Scene:
         if not self.steps:
             raise SceneError(f"{self.name}: a scene needs at least one step")
         for number, step in enumerate(self.steps):
-            strange = ({part for part, _, _ in step.patches} | set(step.now) | set(step.cause)) - known
+            named = {part for part, _, _ in step.patches}.union(step.now, step.cause, step.differs)
+            strange = named - known
             if strange:
                 raise SceneError(f"{self.name}, step {number}: no part is called {sorted(strange)}")
             if len(step.title) > TITLE_LIMIT or len(plain(step.why)) > WHY_LIMIT:
                 raise SceneError(f"{self.name}, step {number}: too long: {step.title!r} / {step.why!r}")
             if (step.lane or step.actor) not in lanes:
                 raise SceneError(f"{self.name}, step {number}: no lane is called {step.lane or step.actor!r}")
+            if step.label not in LABELS:
+                raise SceneError(f"{self.name}, step {number}: no label is called {step.label!r}")
+            if step.ask and (wrong := check_question(step.ask)):
+                raise SceneError(f"{self.name}, step {number}: {wrong}: {step.ask}")
+            if not source_of(step.fn):
+                raise SceneError(f"{self.name}, step {number}: no source file is known for {step.fn!r}")
         for group in self.groups:
             if not 0 <= group.first <= group.last < len(self.steps):
                 raise SceneError(f"{self.name}: group {group} reaches beyond the {len(self.steps)} steps")
         return self
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the scene as the dictionary that the player and `from_dict` take; steps leave out what is empty."""
+    def to_dict(self, start: int = 0) -> dict[str, Any]:
+        """Return the scene as the dictionary that the player and `from_dict` take; steps leave out what is empty.
+
+        The player also gets the files of the functions, and the truth behind each wrong answer.
+
+        Args:
+            start: the first step to write; those before it are left out.
+        """
         steps = [
             {key: value for key, value in vars(step).items() if value not in ((), None, 0, False)}
-            for step in self.steps
+            | ({"ask": asdict(step.ask)} if step.ask else {})
+            for step in self.steps[start:]
         ]
-        return {**vars(self), "steps": steps, "groups": [vars(group) for group in self.groups]}
+        asked = {belief for step in self.steps if step.ask for belief in step.ask.beliefs if belief}
+        return {
+            **vars(self),
+            "steps": steps,
+            "groups": [vars(group) for group in self.groups],
+            "browser": BROWSER,
+            "files": {fn: file for fn in dict.fromkeys(step.fn for step in self.steps) if (file := source_of(fn))},
+            "cards": {key: list(MISCONCEPTIONS[key]) for key in sorted(asked)},
+        }
 
     def to_json(self) -> str:
         """Return the scene as JSON text: the same events give the same bytes."""
@@ -156,10 +189,18 @@ class Scene:
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Scene:
         """Return the scene that `to_dict` (or its JSON) describes."""
-        rest = {key: value for key, value in data.items() if key not in ("steps", "groups", "lanes")}
-        steps = tuple(Step(**{key: _tuples(value) for key, value in step.items()}) for step in data["steps"])
+        names = {"name", "title", "markup", "jump", "source"}
+        steps = tuple(_step(step) for step in data["steps"])
         groups = tuple(Group(**group) for group in data["groups"])
+        rest = {key: data[key] for key in names}
         return Scene(steps=steps, groups=groups, lanes=_tuples(data["lanes"]), **rest)
+
+
+def _step(data: Mapping[str, Any]) -> Step:
+    """Return the step that a dictionary describes."""
+    values = {key: _tuples(value) for key, value in data.items() if key != "ask"}
+    ask = {key: _tuples(value) for key, value in data["ask"].items()} if "ask" in data else None
+    return Step(**values, ask=Question(**ask) if ask else None)
 
 
 def plain(why: str) -> str:

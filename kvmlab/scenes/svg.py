@@ -61,9 +61,9 @@ def zone(part: str, actor: Actor, x: float, y: float, width: float, height: floa
     return group(part, f"zone {actor}", [head, *inside])
 
 
-def picture(width: float, height: float, label: str, inside: Iterable[str]) -> str:
-    """Return the whole drawing; `label` says in words what it shows."""
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}" role="img"'
+def picture(width: float, height: float, label: str, inside: Iterable[str], *, role: str = "img") -> str:
+    """Return the whole drawing; `label` says in words what it shows; with buttons inside, its role is "group"."""
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}" role="{role}"'
     return f'{head} aria-label="{escape(label)}">{PATTERNS}{"".join(inside)}</svg>'
 
 

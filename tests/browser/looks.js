@@ -10,7 +10,9 @@ function place(el) {
   return { left, right, top, bottom, width, height };
 }
 
-export function mount(scene, theme) {
+export const log = { answers: [], picks: [] };                 // what the player has told
+
+export function mount(scene, theme, predict = false) {
   view?.destroy();
   const wrap = document.createElement("div");
   root = document.createElement("section");
@@ -18,7 +20,8 @@ export function mount(scene, theme) {
   wrap.append(root);
   document.body.replaceChildren(wrap);
   root.dataset.theme = theme;
-  view = player(root, scene);
+  log.answers = []; log.picks = [];
+  view = player(root, scene, { predict, onAnswer: (t, choice) => log.answers.push([t, choice]), onPick: (part) => log.picks.push(part) });
   cards = all(".stage .c").map((el) => [el, place(el)]);
   return view.count;
 }
@@ -33,7 +36,7 @@ function visible(el) {
 
 // Every piece of text, with its box on the screen; the log and the source line may be cut off and are not looked at.
 function texts() {
-  return all("svg text, .chip, .fn, .ctl button, .ctl select, .n, .title, .why").filter((el) => isDrawn(el) ? visible(el) : el.offsetParent)
+  return all("svg text, .chip, .label, .fn, .ctl button, .ctl select, .n, .title, .why").filter((el) => isDrawn(el) ? visible(el) : el.offsetParent)
     .map((el) => [el, place(el)]).filter(([, box]) => box.width > 0).sort((a, b) => a[1].top - b[1].top);
 }
 
@@ -136,7 +139,7 @@ export function colours(steps) {
   const pairs = {};
   for (const step of steps) {
     view.show(step);
-    for (const el of all("svg text, .title, .why span, .fn, .chip, .log span, .log b, .src span, .n, .ctl button:not([disabled]), .ctl select").filter(visible)) {
+    for (const el of all("svg text, .title, .why span, .fn, .label, .chip, .log span, .log b, .src span, .n, .ctl button:not([disabled]), .ctl select").filter(visible)) {
       const box = el.getBoundingClientRect(), style = getComputedStyle(el);
       const under = ground(el, box.left + box.width / 2, box.top + box.height / 2);
       if (under) pairs[`${solid(isDrawn(el) ? style.fill : style.color)} on ${under}`] ??= words(el);
@@ -146,6 +149,8 @@ export function colours(steps) {
 }
 
 export const show = (step) => view.show(step);
+export const at = () => view.step;
+export const lose = (on) => view.lose(on);
 
 // The longest time, in seconds, that anything takes to change when one goes to a step.
 export function change(step) {
@@ -155,8 +160,8 @@ export function change(step) {
   return Math.max(...times) + root.getAnimations({ subtree: true }).filter((one) => one instanceof CSSAnimation).length;
 }
 
-const named = (el) => (el === root ? "panel" : el.dataset.p ?? "slider");
-export const controls = () => [root, ...all("button, select, input")].map(named);
+const named = (el) => (el === root ? "panel" : el.dataset.p ?? el.dataset.pick ?? "slider");
+export const controls = () => [root, ...all("button:not([disabled]), select, input, a[href], [tabindex='0']").filter((el) => el.offsetParent || isDrawn(el))].map(named);
 
 // What has the focus, the colour of the ring that says so, and what the ring lies on.
 export function focus() {

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from kvmlab.panels import vmids
 from kvmlab.panels.export import export
-from kvmlab.scenes.fault import fault_scene
+from kvmlab.scenes.fault.story import fault_scene
 from kvmlab.scenes.scene import Scene, plain
 from tests.browser.lab import shoot
 from tests.scenes.runs import everything, first_store

@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect
 
 from kvmlab.engine import Machine, Slot
-from kvmlab.scenes.fault import fault_scene
+from kvmlab.scenes.fault.story import fault_scene
 from tests.browser.lab import open_notebook, run_all, shoot
 
 pytestmark = pytest.mark.browser
@@ -110,7 +110,7 @@ def test_a_step_is_spoken_and_python_is_told(panel):
     panel.locator(".kvm").focus()
     panel.page.keyboard.press("ArrowRight")
     live = part(panel, "live")
-    expect(live).to_have_text(re.compile(r"^Step 2 of \d+\. kernel\. The guest gets VMID 1"))
+    expect(live).to_have_text(re.compile(r"^Step 2 of \d+\. kernel\. PUBLISH\. The guest gets VMID 1"))
     assert live.get_attribute("aria-live") == "polite"
 
 

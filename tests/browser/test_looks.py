@@ -3,20 +3,17 @@
 A plain page with the real player and styles; no JupyterLab, so it is quick.
 """
 
-from pathlib import Path
-
 import pytest
 
 from kvmlab.engine import Config, Machine
-from kvmlab.panels.player import STATIC, style
-from kvmlab.scenes.fault import fault_scene
-from kvmlab.scenes.vmid import vmid_scene
+from kvmlab.scenes.fault.story import fault_scene
+from kvmlab.scenes.vmid.story import vmid_scene
+from tests.browser.plain import plain_page
 from tests.scenes.runs import RUNS
 
 pytestmark = pytest.mark.browser
 
-ORIGIN = "http://looks.invalid"
-CONTROLS = ["prev", "back", "play", "step", "next", "speed", "keys", "slider"]
+CONTROLS = ["prev", "back", "play", "step", "next", "grain", "speed", "ask", "keys", "fn", "slider"]
 THEMES = ("light", "dark")
 LEAST = {
     560: (10.5, 9),
@@ -33,15 +30,6 @@ LEAST = {
 fields of a descriptor and the heads of the tables do, rather than that the picture gets higher than the screen or an
 address touches the count beside it.
 """
-PAGE = (
-    f'<!doctype html><meta charset="utf-8"><style>body {{ margin: 0; }} {style()}</style>'
-    '<script type="module">window.looks = await import("/looks.js");</script>'
-)
-FILES = {
-    "/": ("text/html", PAGE),
-    "/player.js": ("text/javascript", (STATIC / "player.js").read_text(encoding="utf-8")),
-    "/looks.js": ("text/javascript", Path(__file__).with_name("looks.js").read_text(encoding="utf-8")),
-}
 
 
 def vmids(bits, ncpus):
@@ -70,26 +58,8 @@ def scene(request):
 
 @pytest.fixture(scope="module")
 def page(chromium):
-    """A page that gets the files above and nothing else; a test fails on any error in its console."""
-    context = chromium.new_context()
-    page, problems = context.new_page(), []
-
-    def answer(route):
-        kind, body = FILES.get(route.request.url.removeprefix(ORIGIN), ("", None))
-        if body is None:
-            problems.append(f"request: {route.request.url}")
-            route.abort()
-        else:
-            route.fulfill(content_type=kind, body=body)
-
-    page.route("**/*", answer)
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(f"{ORIGIN}/")
-    page.wait_for_function("window.looks")
-    yield page
-    context.close()
-    assert not problems, "\n".join(problems)
+    with plain_page(chromium) as page:
+        yield page
 
 
 def mount(page, scene, theme="light", width=1280, motion="reduce"):
@@ -163,5 +133,7 @@ def test_everything_is_reached_by_tab_and_shows_it(page, scene, theme):
         page.keyboard.press("Tab")
         name, ring, ground = page.evaluate("looks.focus()")
         reached[name] = ring and contrast(f"{ring} on {ground}")
-    assert list(reached) == wanted == ["panel", *CONTROLS]
+    asks = any(step.ask for step in scene.steps)
+    assert list(reached) == wanted
+    assert [name for name in wanted if name in CONTROLS] == [name for name in CONTROLS if name != "ask" or asks]
     assert {name: ratio for name, ratio in reached.items() if not ratio or ratio < 3} == {}

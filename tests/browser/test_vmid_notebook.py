@@ -68,7 +68,7 @@ def let_another_guest_enter(panel: Locator, page: Page, theme: str) -> None:
     field = panel.locator(".kvmlab-guest input")
     field.fill("0")
     field.press("Tab")
-    panel.locator(".kvmlab-enter-button").click()
+    panel.locator(".kvmlab-enter").click()
     expect(title).to_have_text("Guest 0 comes back and gets VMID 2")
     expect(count).to_have_text("28/28")
     expect(panel.locator(".kvmlab-message")).to_contain_text("guest 0 entered on CPU 0")
@@ -79,7 +79,7 @@ def let_another_guest_enter(panel: Locator, page: Page, theme: str) -> None:
 
     field.fill("99")
     field.press("Tab")
-    panel.locator(".kvmlab-enter-button").click()
+    panel.locator(".kvmlab-enter").click()
     expect(panel.locator(".kvmlab-message [role=alert]")).to_have_text("Not done: guest is 99; allowed: 0 to 19")
     expect(count).to_have_text("28/28")
 

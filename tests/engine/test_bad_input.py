@@ -65,6 +65,10 @@ COMMANDS_REFUSED = {
     "host CPU": (("host_touch", {"cpu": -1, "hva": 0}), ["cpu is -1", "0 to 1"]),
     "host address": (("host_touch", {"cpu": 0, "hva": "x"}), ["hva must be a whole number", "'x'"]),
     "writable": (("protect", {"vm": 0, "hva": HVA, "writable": 1}), ["writable is 1", "True or False"]),
+    "race at no place": (
+        ("race", {"vm": 0, "guest": {"ipa": IPA}, "host": "discard", "args": {"hva": HVA}, "at": "soon"}),
+        ["at is 'soon'", "before the lock"],
+    ),
     "failing allocation": (("fail_alloc", {"k": -1}), ["k is -1", "0 to"]),
     "no such command": (("explode", {}), ["'explode'", "create_vm", "access"]),
     "argument missing": (("access", {"vm": 0}), ["access", "missing", "ipa"]),

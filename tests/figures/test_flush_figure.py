@@ -1,6 +1,7 @@
 """Test the flush figure as data: what is drawn, not how its pixels came out."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import kvmlab.panels
 from kvmlab.engine import InputError
 from kvmlab.figures import flush, style
 from kvmlab.rollover import theory
+from kvmlab.rollover.survey import Setting, survey
 
 TOKENS = Path(kvmlab.panels.__file__).parent / "static" / "tokens.css"
 
@@ -124,3 +126,26 @@ def test_bad_values_are_named(small: flush.FlushData) -> None:
         flush.draw(small, "pink")
     with pytest.raises(InputError, match="kind is 'gif'; allowed: 'svg' or 'png'"):
         style.to_bytes(flush.draw(small), "gif")
+
+
+@pytest.mark.parametrize("key", ["in turn", "random", "bursts", "zipf"])
+@pytest.mark.parametrize(("guests", "bits", "cpus"), [(300, 8, 1), (300, 8, 2), (100_000, 16, 1)])
+def test_a_survey_is_drawn_with_its_band_and_its_marks(key: str, guests: int, bits: int, cpus: int) -> None:
+    found = survey(Setting(guests, bits, key, cpus, 30_000))
+    data = flush.of_survey(found)
+    figure = flush.draw(data)
+    drawn, said = lines(figure), texts(figure)
+    counted = [(n, 1000 * run.rate) for n, run in found.runs.items()]
+    assert counted in drawn.values()
+    assert len(figure.axes[0].collections) == bool(found.band())
+    assert data.title in said
+    for curve in data.curves:
+        assert curve.name in said
+        if curve.exact:
+            assert drawn[curve.name] == list(curve.exact)
+    assert (len(data.curves) == 4) == (cpus == 1 or key == "zipf")
+    assert f"Exactly 0 up to {(1 << bits) - 1} guests." in style.alt(figure)
+    names = [text for text in figure.axes[0].texts if text.get_text() in {curve.name for curve in data.curves}]
+    heights = sorted(text.xy[1] for text in names)
+    per_pixel = figure.axes[0].get_ylim()[1] / (flush.PLOT_HEIGHT * 720)
+    assert min(b - a for a, b in pairwise(heights)) >= 0.99 * flush.NAME_HEIGHT * per_pixel

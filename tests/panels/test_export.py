@@ -13,8 +13,8 @@ import pytest
 from kvmlab.engine import InputError
 from kvmlab.panels import fault, vmids
 from kvmlab.panels.export import export, to_html
-from kvmlab.panels.player import STATIC, style
-from kvmlab.scenes.fault import fault_scene
+from kvmlab.panels.player import module, style
+from kvmlab.scenes.fault.story import fault_scene
 from kvmlab.scenes.scene import ACTORS, Scene, plain
 from tests.scenes.runs import RUNS, first_store, guest
 
@@ -120,7 +120,7 @@ def test_its_policy_allows_the_player_and_nothing_else(scene):
 
 def test_it_is_the_same_player_and_the_same_style():
     page = Page(to_html(SCENES[0]))
-    assert page.all("script", type="module")[0].startswith((STATIC / "player.js").read_text(encoding="utf-8"))
+    assert page.all("script", type="module")[0].startswith(module())
     assert style() in page.all("style")[0]
 
 

@@ -6,7 +6,7 @@ from kvmlab.engine import Config, InputError, Machine, Slot
 from kvmlab.panels import Player, fault
 from kvmlab.panels.fault import RAM, parse_number
 from kvmlab.panels.player import STATIC, style
-from kvmlab.scenes.fault import fault_scene
+from kvmlab.scenes.fault.story import fault_scene
 from kvmlab.scenes.scene import Scene
 
 
@@ -25,7 +25,7 @@ def test_an_access_appears_as_steps():
     old = len(shown(panel).steps)
     panel.address.value, panel.value.value = "0x80001000", "0x2a"
     panel.button.click()
-    assert panel.machine.access(0, 0x8000_1000).value == 0x2A
+    assert panel.session.machine.access(0, 0x8000_1000).value == 0x2A
     assert len(shown(panel).steps) > old
     assert shown(panel).steps[panel.step].command == 1
     assert "write 0x80001000: done, 1 fault" in panel.message.value
@@ -36,7 +36,7 @@ def test_the_scene_is_that_of_the_stream():
     for address, kind in (("0x80000000", "read"), ("0x80000000", "write"), ("0x90000000", "fetch"), ("0", "read")):
         panel.address.value, panel.kind.value = address, kind
         panel.button.click()
-    assert shown(panel) == fault_scene(panel.machine.stream)
+    assert shown(panel) == fault_scene(panel.session.machine.stream)
 
 
 def test_enter_in_the_field_is_an_access():
@@ -61,13 +61,13 @@ def test_enter_in_the_field_is_an_access():
 )
 def test_bad_input_is_said_in_words_and_changes_nothing(address, value, says):
     panel = fault()
-    before = len(panel.machine.stream), panel.player.scene
+    before = len(panel.session.machine.stream), panel.player.scene
     panel.address.value, panel.value.value = address, value
     panel.button.click()
     assert says in panel.message.value
     assert 'role="alert"' in panel.message.value
     assert len(panel.message.value) < 2_000
-    assert (len(panel.machine.stream), panel.player.scene) == before
+    assert (len(panel.session.machine.stream), panel.player.scene) == before
 
 
 def test_a_dead_kernel_is_said_in_words():
@@ -80,7 +80,7 @@ def test_a_dead_kernel_is_said_in_words():
 
 
 def test_where_it_stands_at_first():
-    machine = fault().machine
+    machine = fault().session.machine
     machine.access(0, 0x8000_0000, "write")
     machine.access(0, 0x8000_1000, "write")
     last = fault(machine, start="last")
@@ -95,9 +95,9 @@ def test_where_it_stands_at_first():
 
 def test_what_happened_elsewhere_appears_on_refresh():
     panel = fault()
-    panel.machine.access(0, 0x8000_0000, "write")
+    panel.session.machine.access(0, 0x8000_0000, "write")
     panel.refresh()
-    assert shown(panel) == fault_scene(panel.machine.stream)
+    assert shown(panel) == fault_scene(panel.session.machine.stream)
     step = panel.step
     panel.step = 3
     panel.refresh()
@@ -106,12 +106,12 @@ def test_what_happened_elsewhere_appears_on_refresh():
 
 def test_a_changed_past_is_told_anew():
     panel = fault()
-    born = len(panel.machine.stream)
+    born = len(panel.session.machine.stream)
     panel.button.click()
-    panel.machine.seek(born)
-    panel.machine.stream.truncate()
+    panel.session.machine.seek(born)
+    panel.session.machine.stream.truncate()
     panel.refresh()
-    assert shown(panel) == fault_scene(panel.machine.stream)
+    assert shown(panel) == fault_scene(panel.session.machine.stream)
 
 
 def test_a_machine_that_records_nothing_is_refused():
@@ -120,7 +120,7 @@ def test_a_machine_that_records_nothing_is_refused():
 
 
 def test_the_cursor_stays_inside_the_run():
-    player = Player(fault_scene(fault().machine.stream))
+    player = Player(fault_scene(fault().session.machine.stream))
     last = len(player.scene["steps"]) - 1
     player.step = 10_000
     assert player.step == last
@@ -155,3 +155,28 @@ def test_a_past_that_was_changed_and_has_grown_again_is_told_anew():
     machine.access(guest, 0x8080_0000, "write", value=2)
     panel.refresh()
     assert panel.player.scene == fault_scene(machine.stream).to_dict()
+
+
+def test_panels_of_one_session_move_together():
+    first = fault()
+    second = fault(first.session)
+    first.button.click()
+    assert shown(first) == shown(second)
+    first.step = 7
+    assert second.step == 7
+
+
+def test_what_the_host_does_in_between_is_told_too():
+    panel = fault()
+    panel.button.click()
+    panel.session.do("swap_out", vm=0, hva=RAM.hva)
+    assert shown(panel).steps[panel.step].title == "The host moves a page to swap"
+    panel.button.click()
+    assert any("comes back from swap" in step.title for step in shown(panel).steps)
+
+
+def test_predict_mode_has_something_to_ask():
+    panel = fault(predict=True)
+    panel.button.click()
+    assert panel.player.predict
+    assert any(step.ask for step in shown(panel).steps)

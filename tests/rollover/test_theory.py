@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kvmlab.engine.errors import InputError
-from kvmlab.rollover import theory
+from kvmlab.rollover import measure, theory
+from kvmlab.rollover.schedules import SCHEDULES
 
 ORACLE = json.loads((Path(__file__).parent.parent / "oracles" / "vmid_rollover.json").read_text())
 UNIFORM = ORACLE["uniform_iid"]["table"]
@@ -116,3 +117,44 @@ def test_no_interval_around_zero() -> None:
 def test_bad_values_are_named(call: Callable[[], object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_bursts_and_cpus_as_in_the_reference() -> None:
+    for guests, row in ORACLE["sticky"]["table"].items():
+        if (mean := row["runs_k10_iid_owner"]["gap_mean"]) is not None:
+            assert theory.bursts(int(guests), length=10).mean == pytest.approx(mean, rel=1e-12)
+        else:
+            assert theory.bursts(int(guests)) is theory.NEVER
+    checked = 0
+    for guests, rows in ORACLE["pcpus"]["table"].items():
+        for cpus, row in rows.items():
+            if row["uniform_gap_events"] is not None and int(cpus) <= theory.MAX_CPUS:
+                gap = theory.uniform(int(guests), 8, int(cpus))
+                assert gap.mean == pytest.approx(row["uniform_gap_events"] + int(cpus) - 1, rel=1e-12)
+                assert theory.round_robin(int(guests), 8, int(cpus)).mean == row["rr_gap_events"] + int(cpus) - 1
+                checked += 1
+    assert checked > 10
+
+
+def test_zipf_is_near_the_exact_mean() -> None:
+    checked = 0
+    for guests, row in ORACLE["zipf"]["table"]["1.0"].items():
+        gap = theory.zipf(int(guests))
+        if row["gap_mean"] is None:
+            assert gap is theory.NEVER
+        else:
+            assert gap.mean == pytest.approx(row["fluid"], rel=1e-8)
+            assert gap.mean == pytest.approx(row["gap_mean"], rel=0.022 if guests == "256" else 0.004)
+            checked += 1
+    assert checked >= 4
+    assert math.isnan(theory.zipf(300).variance)
+
+
+@pytest.mark.parametrize(("bits", "cpus"), [(8, 1), (4, 4), (6, 2)])
+@pytest.mark.parametrize("key", ["random", "bursts"])
+def test_counted_rates_lie_in_the_interval_as_often_as_it_says(key: str, bits: int, cpus: int) -> None:
+    law, guests, entries = {"random": theory.uniform, "bursts": theory.bursts}[key], 2 << bits, 40 << bits
+    low, high = law(guests, bits, cpus).interval(entries * 8, level=0.95)
+    runs = (measure.count(SCHEDULES[key], guests, entries * 8, vmid_bits=bits, cpus=cpus, seed=s) for s in range(60))
+    inside = sum(low <= run.rate <= high for run in runs)
+    assert inside >= 50  # of 60: fewer than that has a chance below 1 in 10,000

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvmlab.scenes.layout import TABLE_X, lay_out
+from kvmlab.scenes.fault.layout import TABLE_X, lay_out
 
 PATHS = st.sets(st.tuples(st.integers(0, 1023), st.integers(0, 511), st.integers(0, 511)), max_size=12)
 

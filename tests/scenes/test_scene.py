@@ -12,7 +12,8 @@ MARKUP = svg.picture(800, 100, "two parts", [svg.group("box", "b", [svg.text(1, 
 
 
 def step(**changed):
-    return Step(**{"actor": "kern", "fn": "f()", "title": "It moves", "why": "{c|a}, so {e|b}."} | changed)
+    plainly = {"actor": "kern", "label": "PUBLISH", "fn": "stage2_set_pte()", "title": "It moves"}
+    return Step(**plainly | {"why": "{c|a}, so {e|b}."} | changed)
 
 
 def scene(*steps, **changed):

@@ -1,12 +1,13 @@
 """Read the VMID scene as data, and compare it with the machine it was made from."""
 
 import random
+from collections import Counter
 
 import pytest
 
 from kvmlab.engine import Config, InputError, Machine
 from kvmlab.scenes.scene import TITLE_LIMIT, WHY_LIMIT, Scene, plain
-from kvmlab.scenes.vmid import vmid_scene
+from kvmlab.scenes.vmid.story import VmidStory, vmid_scene
 
 
 def machine(bits: int, ncpus: int, order: list[tuple[int, int]]) -> Machine:
@@ -208,3 +209,140 @@ def test_machines_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match="ncpus is 5; allowed: 1 to 4"):
         vmid_scene([], ncpus=5)
     assert len(vmid_scene([]).steps) == 1
+
+
+def everything() -> Machine:
+    """Make entries by accesses too, with device memory, host commands, failures, several vCPUs and guests that go."""
+    made = Machine(Config(vmid_bits=2, ncpus=2))
+    slot = (0x8000_0000, 0x2_0000, 0x4000_0000)
+    draw = random.Random(3)
+    for _ in range(4):
+        made.create_vm([slot], vcpus=2)
+    for count in range(60):
+        vm = draw.choice([n for n, kvm in made.linux.vm_list.items() if kvm.created])
+        made.access(vm, 0x8000_0000 + draw.randrange(32) * 0x1000, draw.choice(["read", "write"]), vcpu=count % 2)
+        if count % 7 == 0:
+            made.access(vm, 0x8000_0000, vcpu=count % 2)
+            made.swap_out(vm, 0x4000_0000)
+            made.discard(vm, 0x4000_0000, 0x4000)
+        if count % 9 == 0:
+            made.ioremap(vm, 0x2C00_2000, 0x2C00_6000, 0x1000)
+            made.leave(count % 2)
+            made.host_touch(0, 0x4000_0000)
+        if count % 11 == 5:
+            made.destroy_vm(vm)
+            made.create_vm([slot], vcpus=2)
+    made.fail_alloc(1)
+    made.create_vm()
+    return made
+
+
+@pytest.fixture(scope="module")
+def long() -> tuple[Machine, Scene]:
+    made = everything()
+    return made, scene(made)
+
+
+def test_every_step_shows_the_machine_at_that_moment(long: tuple[Machine, Scene]) -> None:
+    made, told = long
+    linux, end = made.linux, len(made.stream)
+    for number, step in list(enumerate(told.steps))[1:]:  # the first shows a kernel that has booted
+        made.stream.seek(step.event)
+        shown = told.at(number)
+        assert (shown["gen.t"][1], shown["nxt.t"][1]) == (str(linux.kvm_vmid_gen), str(linux.kvm_next_vmid))
+        good = {kvm.vmid: n for n, kvm in linux.vm_list.items() if kvm.created and kvm.vmid_gen == linux.kvm_vmid_gen}
+        held = {n: shown[f"v{n}.t"][1] for n in range(1, 4) if "held" in shown[f"v{n}"][0]}
+        assert {n: text for n, text in held.items() if text != "gone"} == {n: f"guest {g}" for n, g in good.items()}
+        for cpu in made.cpus:
+            running = cpu.number == step_cpu(step.lane) and step.fn.startswith(("update_vttbr", "need_new"))
+            if not running and "VMID " in shown[f"cpu{cpu.number}.v"][1] and step.title.startswith("Guest"):
+                assert cpu.vmid == int(shown[f"cpu{cpu.number}.v"][1].split()[1])
+    made.stream.seek(end)
+
+
+def step_cpu(lane: str | None) -> int:
+    return int((lane or "").removeprefix("cpu") or -1) if lane != "host" else -1
+
+
+def test_events_never_go_back_and_a_run_can_be_read_bit_by_bit(long: tuple[Machine, Scene]) -> None:
+    made, told = long
+    events = [step.event for step in told.steps]
+    assert events == sorted(events)
+    for seed in range(3):
+        draw, story, at = random.Random(seed), VmidStory(2, 2), 0
+        while at < len(made.stream):
+            step = draw.randrange(1, 400)
+            part = story.read([made.stream[n] for n in range(at, min(at + step, len(made.stream)))])
+            at += step
+        assert part == told
+        assert story.seen == len(made.stream)
+
+
+def test_a_destroyed_guest_keeps_its_number_taken(long: tuple[Machine, Scene]) -> None:
+    _, told = long
+    number = next(n for n, step in enumerate(told.steps) if step.fn == "kvm_arch_destroy_vm()")
+    step = told.steps[number]
+    vmid = step.now[0]
+    assert (step.actor, step.lane) == ("host", "host")
+    assert told.lanes[-1] == ("host", "host")
+    assert "held" in told.at(number)[vmid][0]
+    assert told.at(number)[f"{vmid}.t"][1] == "gone"
+    assert ("host", "host") not in scene(machine(4, 2, [(0, 0)])).lanes
+
+
+def test_questions_have_the_runs_answers() -> None:
+    asked = {}
+    for bits, ncpus, order in (*RUNS.values(), (4, 2, [*turns(18, 18, 2), (17, 0)])):
+        told = scene(machine(bits, ncpus, order))
+        seen = Counter(step.ask.ask.split(".")[-2] for step in told.steps if step.ask)
+        for number, step in enumerate(told.steps):
+            if not step.ask:
+                continue
+            right = step.ask.choices[step.ask.right]
+            asked[step.ask.because] = step.ask
+            if right.isdigit():
+                assert f"VMID {right}" in step.title + step.why
+            elif right.startswith("yes: every TLB"):
+                assert [later.mark for later in told.steps[number:]].index("flush") == 4
+            elif right.startswith("no"):
+                assert step.mark is None
+                assert told.at(number)["n.fl.t"] == told.at(number - 1)["n.fl.t"]
+        assert max(seen.values()) <= 4
+    beliefs = {belief for one in asked.values() for belief in one.beliefs if belief}
+    assert {"M21", "M22", "M24", "M25", "M26"} <= beliefs
+    assert len(asked) >= 6
+
+
+def test_a_question_after_a_guest_has_gone() -> None:
+    made = machine(4, 1, [(0, 0), (1, 0), (2, 0)])
+    made.destroy_vm(1)
+    made.enter(made.create_vm())
+    ask = scene(made).steps[-1].ask
+    assert ask is not None
+    assert ask.ask == "A guest with VMID 2 has been destroyed. Which VMID does guest 3 get?"
+    assert (ask.choices[ask.right], dict(zip(ask.choices, ask.beliefs, strict=True))["2"]) == ("4", "M23")
+
+
+def test_no_question_is_asked_more_than_twice(run: tuple[Machine, Scene]) -> None:
+    _, told = run
+    kinds = Counter(step.ask.because for step in told.steps if step.ask)
+    assert kinds
+    assert max(kinds.values()) <= 2
+
+
+def test_the_race_of_two_vcpus_does_not_confuse_it() -> None:
+    made = Machine(Config(vmid_bits=4, ncpus=2))
+    made.create_vm(vcpus=2)
+    entries = [made.begin("enter", vm=0, vcpu=n, cpu=n).steps for n in (0, 1)]
+    for turn in [0] * 6 + [1] * 20 + [0] * 20:
+        made.stream.task = f"cpu{turn}"
+        next(entries[turn], None)
+    told = scene(made)
+    assert told.at(len(told.steps) - 1)["n.ent.t"][1] == "2"
+
+
+def test_long_runs_stay_small() -> None:
+    made = machine(8, 2, turns(2000, 300, 2))
+    told = scene(made)
+    assert len(told.to_json()) / len(told.steps) < 1000
+    assert sum(len(step.patches) for step in told.steps) / len(told.steps) < 11

@@ -1,0 +1,63 @@
+"""Files that panels write: the name is looked at first, and what is wrong with it is told in words."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from kvmlab.engine import InputError
+
+NAME_LIMIT = 200
+
+
+def checked(path: str | PathLike[str], suffixes: tuple[str, ...], example: str) -> Path:
+    """Return the path of a file that is to be written, if its name ends as it should.
+
+    Args:
+        path: where to write.
+        suffixes: the endings allowed, such as ``.html``; capital letters do not matter.
+        example: a good name, for the message.
+
+    Raises:
+        InputError: it is no name of a file, or it ends otherwise.
+    """
+    try:
+        file = Path(path)
+    except TypeError:
+        raise InputError(f"path is {_short(path)}; it must be the name of a file, such as {example!r}") from None
+    if file.suffix.lower() not in suffixes:
+        *some, last = suffixes
+        raise InputError(f"path is {_short(file)}; it must end in {', '.join(some)}{' or ' * bool(some)}{last}")
+    return file
+
+
+def write(file: Path, data: bytes) -> Path:
+    """Write a file, replacing what was there, as when a document is saved.
+
+    Args:
+        file: where; the directory must exist.
+        data: all of it.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: nothing can be written there; the message says why.
+    """
+    try:
+        if not file.parent.is_dir():
+            raise NotADirectoryError(0, f"there is no directory {_short(file.parent)}")
+        if file.is_dir():
+            raise IsADirectoryError(0, "it is a directory")
+        file.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"path is {_short(file)} and cannot be written: {error.strerror}") from None
+    except ValueError as error:
+        raise InputError(f"path is {_short(file)} and cannot be written: {error}") from None
+    return file
+
+
+def _short(value: object) -> str:
+    """Quote a name in a message, cut where it is too long to be read."""
+    words = repr(str(value))
+    return words if len(words) <= NAME_LIMIT else words[:NAME_LIMIT] + "…"

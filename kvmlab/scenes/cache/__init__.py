@@ -1,0 +1,1 @@
+"""The cache scene: pages for tables, taken before the lock."""

@@ -1,0 +1,1 @@
+"""The fault scene: how a guest page gets its memory."""

@@ -1,0 +1,1 @@
+"""The flush scene: how often the numbers run out."""

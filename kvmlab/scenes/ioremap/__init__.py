@@ -1,0 +1,1 @@
+"""The ioremap scene: device pages in a guest."""

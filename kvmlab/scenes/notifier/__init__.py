@@ -1,0 +1,1 @@
+"""The notifier scene: the host takes pages, and KVM is told."""

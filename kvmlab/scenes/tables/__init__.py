@@ -1,0 +1,1 @@
+"""The tables scene: the tree of stage-2 tables."""

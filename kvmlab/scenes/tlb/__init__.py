@@ -1,0 +1,1 @@
+"""The TLB scene: who may use which translation."""

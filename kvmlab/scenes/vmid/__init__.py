@@ -1,0 +1,1 @@
+"""The VMID scene: numbers that run out."""
