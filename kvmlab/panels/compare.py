@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import ipywidgets as widgets
@@ -44,14 +46,25 @@ class Comparison(widgets.VBox):
         super().__init__([controls, message, row])
         self.add_class("kvmlab-compare")
         self._stop = [panel.session.on_change(self._update) for panel in (one, other)]
-        self._update()
-        self.step_to_difference()
-
-    def step_to_difference(self) -> None:
-        """Go to the first step at which the runs differ; where they never do, to the end of the shorter one."""
+        self._linked = False
         for player in self.players:
-            marked = (number for number, step in enumerate(player.shown.steps) if step.differs)
-            player.step = next(marked, len(player.shown.steps) - 1)
+            player.observe(self._moved, "step")
+        self._update()
+        self.players[0].step = _first(bool(step.differs) for step in self.players[0].shown.steps)
+
+    def _moved(self, change: dict[str, Any]) -> None:
+        """Let the other player follow; in the browser it has done so by itself."""
+        mover: Player = change["owner"]
+        if not self._linked and not mover.from_browser:
+            self._linked = True
+            self._align(mover)
+            self._linked = False
+
+    def _align(self, mover: Player) -> None:
+        self._linked = True
+        for player in self.players:
+            if player is not mover:
+                player.show_event(mover.shown.steps[mover.step].event)
 
     def leave(self) -> None:
         """Stop following the sessions, and take the other panel and the players away."""
@@ -62,19 +75,29 @@ class Comparison(widgets.VBox):
             widget.close()
 
     def _update(self) -> None:
+        """Show both runs as they are now; if one has changed, both go to where it did."""
         scenes = side_by_side(self.one.scene, self.other.scene)
+        self._linked, changed = True, None
         for player, scene in zip(self.players, scenes, strict=True):
-            if scene != player.shown:
-                player.grow(scene, _first_new(player.shown, scene))
+            told, tells = _gist(player.shown), _gist(scene)
+            player.grow(scene, player.step)
+            if told != tells:
+                player.step = _first(gist != before for gist, before in zip_longest(tells, told[: len(tells)]))
+                changed = player
+        if changed:
+            self._align(changed)
+        self._linked = False
         self._heads[1].value = f"<b>Another past</b> · {_commands(self.other.scene)}"
 
 
-def _first_new(old: Scene, new: Scene) -> int:
-    """Return the first step of `new` that does not tell what the same step of `old` tells."""
-    for number, (before, after) in enumerate(zip(old.steps, new.steps, strict=False)):
-        if (before.title, before.command) != (after.title, after.command):
-            return number
-    return min(len(old.steps), len(new.steps) - 1)
+def _gist(scene: Scene) -> list[tuple[str, int]]:
+    return [(step.title, step.command) for step in scene.steps]
+
+
+def _first(steps: Iterable[bool]) -> int:
+    """Return the number of the first that is true; of the last one if none is."""
+    every = list(steps)
+    return every.index(True) if True in every else len(every) - 1
 
 
 def _commands(scene: Scene) -> str:

@@ -120,7 +120,7 @@ class Panel(widgets.VBox):
         """Go to the last step at which no more than `event` events have happened."""
         self._linked = True
         try:
-            self.step = max(0, bisect_right([step.event for step in self.scene.steps], event) - 1)
+            self.player.show_event(event)
         finally:
             self._linked = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from importlib.resources import files
 from typing import Any
 
@@ -74,6 +75,10 @@ class Player(anywidget.AnyWidget):
         else:
             self.scene = scene.to_dict()
         self.step = before if step is None else step
+
+    def show_event(self, event: int) -> None:
+        """Go to the last step at which no more than `event` events have happened."""
+        self.step = max(0, bisect_right([step.event for step in self.shown.steps], event) - 1)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take in what the browser says."""

@@ -90,7 +90,9 @@ def test_undo_and_another_past_side_by_side(notebook):
     compared.get_by_role("button", name="Access").click()
     expect(compared.locator(".differs").first).to_be_attached()
     assert compared.locator(".kvm").count() == 2
-    shoot(one, "branch")
+    notebook.set_viewport_size({"width": 1600, "height": 2400})
+    compared.scroll_into_view_if_needed()
+    assert shoot(compared, "branch").stat().st_size > 20_000
 
 
 def test_a_kernel_that_is_gone_is_said_to_be_gone(notebook):

@@ -155,6 +155,10 @@ def test_another_past_stands_beside_the_run_with_the_differences_marked(kind):
     first = next(step.command for step in one.steps if step.differs)
     assert all(not step.differs for step in one.steps if step.command < first)
     assert panel.scene == before, "the run as it was stays as it was"
+    for step in (0, len(two.steps) - 1):
+        beside.players[1].step = step
+        events = [one_step.event for one_step in one.steps]
+        assert beside.players[0].step == bisect_right(events, two.steps[step].event) - 1
     panel.branch_button.click()
     assert panel.below.children != (beside,)
 
