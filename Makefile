@@ -1,6 +1,6 @@
 # kvmlab needs python3 (3.11 or newer, with venv) and make; uv makes it quicker.
 #   make lab     open the notebooks in JupyterLab        make lab ARGS=--no-browser
-#   make test    run every check and every test          make test ARGS='-k walker -x'
+#   make test    run every check and every test          make test ARGS='-m "not browser and not slow"'
 #   make check   lint, format, types, import rules
 # `make UV= lab` uses pip even where there is uv, for instance behind a mirror of PyPI.
 

@@ -36,8 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     walk.add_argument("scenario", type=Path, metavar="SCENARIO", help="a run saved with Session.save")
     walk.add_argument("page", type=Path, metavar="WALK.html", help="the file to write; replaced if it exists")
-    walk.add_argument("--scene", choices=("fault", "vmid"), default="fault", help="what to show (default: %(default)s)")
-    walk.add_argument("--vm", type=int, default=0, help="which VM the fault scene shows (default: %(default)s)")
+    walk.add_argument(
+        "--panel",
+        default="fault",
+        metavar="PANEL",
+        help="what to show: fault, tables, cache, vmids, tlb, notifiers or ioremap (default: %(default)s)",
+    )
+    walk.add_argument("--vm", type=int, default=0, help="which VM, where a panel shows one (default: %(default)s)")
     walk.set_defaults(run=_export)
     args, rest = parser.parse_known_args(argv)
     if rest and args.command != "lab":
@@ -70,16 +75,11 @@ def _conform(args: argparse.Namespace) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     from kvmlab.panels.export import export
-    from kvmlab.scenes.fault.story import fault_scene
-    from kvmlab.scenes.vmid.story import vmid_scene
+    from kvmlab.scenes.stories import story
     from kvmlab.session import Session
 
     machine = Session.load(args.scenario).machine
-    config, events = machine.config, machine.stream
-    if args.scene == "vmid":
-        scene = vmid_scene(events, vmid_bits=config.vmid_bits, ncpus=config.ncpus)
-    else:
-        scene = fault_scene(events, vm=args.vm)
+    scene = story(args.panel, machine, args.vm).read(machine.stream)
     page = export(scene, args.page)
     print(f"{page}: {len(scene.steps)} steps, {page.stat().st_size / 1000:.0f} KB")
     return 0

@@ -20,9 +20,21 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "run.jsonl"
 
 
+@pytest.fixture
+def wide(tmp_path: Path) -> Path:
+    session = Session(Config(vmid_bits=16))
+    session.do("create_vm")
+    session.save(tmp_path / "wide.jsonl")
+    return tmp_path / "wide.jsonl"
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(["--vm", "1"], "The guest stores 0x7 to 0x80000000"), (["--scene", "vmid"], "gets VMID 2")],
+    [
+        (["--vm", "1"], "The guest stores 0x7 to 0x80000000"),
+        (["--panel", "vmids"], "gets VMID 2"),
+        (["--panel", "tables", "--vm", "1"], "Guest 1 gets an empty level 1 table"),
+    ],
 )
 def test_export_writes_a_page(
     saved: Path, tmp_path: Path, options: list[str], words: str, capsys: pytest.CaptureFixture[str]
@@ -40,11 +52,16 @@ def test_export_writes_a_page(
     [
         (["export", "none.jsonl", "walk.html"], "none.jsonl:1: cannot be read"),
         (["export", "{saved}", "walk.txt"], "it must end in .html"),
-        (["export", "{saved}", "walk.html", "--vm", "9"], "9"),
+        (["export", "{saved}", "walk.html", "--vm", "9"], "vm is 9; allowed: 0, 1"),
+        (["export", "{saved}", "walk.html", "--vm", "9", "--panel", "tlb"], "vm is 9; allowed: 0, 1"),
+        (["export", "{saved}", "walk.html", "--panel", "vmid"], "panel is 'vmid', perhaps 'vmids'; allowed: fault, "),
+        (["export", "{saved}", "walk.html", "--panel", "?"], "panel is '?'; allowed: fault, tables, cache, vmids, tlb"),
+        (["export", "{wide}", "walk.html", "--panel", "vmids"], "vmid_bits is 16; allowed: 2 to 8"),
     ],
 )
 def test_bad_input_is_one_sentence(
     saved: Path,
+    wide: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
@@ -52,7 +69,7 @@ def test_bad_input_is_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([word.replace("{saved}", str(saved)) for word in arguments]) == 2
+    assert main([word.format(saved=saved, wide=wide) for word in arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("kvmlab: ")

@@ -21,6 +21,7 @@ def run(notebook, folder):
     return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path):
     outputs = run(nbformat.read(path, as_version=4), path.parent)

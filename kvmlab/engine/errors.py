@@ -1,11 +1,19 @@
 """The two errors a user of the engine can meet; anything else that is raised is a bug of kvmlab."""
 
+HEAD, TAIL = 240, 150
+"""How much of a long message is kept, at its beginning and at its end, where it says what is allowed."""
+
 
 class InputError(ValueError):
     """What was asked for makes no sense; nothing has been changed.
 
-    The message names the argument, its value and what is allowed.
+    The message names the argument, its value and what is allowed; of a value that is very long, not all of it.
     """
+
+    def __init__(self, message: str) -> None:
+        """Say what is wrong."""
+        long = len(message) > HEAD + TAIL
+        super().__init__(f"{message[:HEAD]} … {message[-TAIL:]}" if long else message)
 
 
 class KernelBug(Exception):

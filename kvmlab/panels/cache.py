@@ -8,7 +8,7 @@ from kvmlab.engine import InputError, Machine, Slot
 from kvmlab.engine.errors import check_int
 from kvmlab.panels.controls import choice, number_field, on_enter, parse_number, push, text_field
 from kvmlab.panels.panel import Panel
-from kvmlab.scenes.cache.story import CacheStory
+from kvmlab.scenes import stories
 from kvmlab.session import Session
 
 FIRST = 0x8000_0000
@@ -82,7 +82,7 @@ class CachePanel(Panel):
         controls = [
             self.address, self.stride, self.count, self.button, self.fail, self.fail_button, self.why_button,
         ]  # fmt: skip
-        super().__init__(run, lambda: CacheStory(vm, vcpu), controls, **options)
+        super().__init__(run, lambda: stories.cache(self.machine, vm, vcpu), controls, **options)
 
     def again(self, run: Session) -> CachePanel:
         """Return a cache panel of the same vCPU on another run."""

@@ -36,12 +36,12 @@ def choice(name: str, options: Sequence[Any], width: str, **more: Any) -> widget
 def push(
     name: str, action: Callable[[], object], width: str, *, primary: bool = False, tooltip: str = ""
 ) -> widgets.Button:
-    """Return a button that does something."""
+    """Return a button that does something; it is as wide as its name needs, and at least of this width."""
     button = widgets.Button(
         description=name,
         button_style="primary" if primary else "",
         tooltip=tooltip or name,
-        layout=widgets.Layout(width=width),
+        layout=widgets.Layout(width="auto", min_width=width),
     )
     button.on_click(lambda _: action())
     return _classed(button, name)

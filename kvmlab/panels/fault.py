@@ -8,7 +8,7 @@ from kvmlab.engine import InputError, Machine
 from kvmlab.panels.controls import choice, on_enter, parse_number, push, text_field
 from kvmlab.panels.panel import Panel
 from kvmlab.panels.starts import RAM, one_guest
-from kvmlab.scenes.fault.story import FaultStory
+from kvmlab.scenes import stories
 from kvmlab.session import Session
 
 
@@ -51,7 +51,7 @@ class FaultPanel(Panel):
             on_enter(field, self.access)
         self.kind.observe(self._offer_value, "value")
         controls = [self.address, self.kind, self.value, self.button]
-        super().__init__(run, lambda: FaultStory(vm), controls, **options)
+        super().__init__(run, lambda: stories.fault(self.machine, vm), controls, **options)
 
     def access(self) -> None:
         """Let the guest do what the controls say; what is wrong with them appears under them, in words."""

@@ -8,7 +8,7 @@ from kvmlab.engine import InputError, Machine
 from kvmlab.panels.controls import choice, on_enter, parse_number, push, text_field
 from kvmlab.panels.panel import Panel
 from kvmlab.panels.starts import RAM, one_guest
-from kvmlab.scenes.ioremap.story import IoremapStory
+from kvmlab.scenes import stories
 from kvmlab.session import Session
 
 VGIC = (0x2C00_2000, 0x2C00_6000, 0x2000)
@@ -80,7 +80,7 @@ class IoremapPanel(Panel):
             self.over_button, self.end_button, self.fail_button, self.crooked_button,
             self.address, self.kind, self.access_button,
         ]  # fmt: skip
-        super().__init__(run, lambda: IoremapStory(vm), controls, **options)
+        super().__init__(run, lambda: stories.ioremap(self.machine, vm), controls, **options)
 
     def again(self, run: Session) -> IoremapPanel:
         """Return an ioremap panel of the same VM on another run."""

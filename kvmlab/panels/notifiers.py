@@ -13,7 +13,7 @@ from kvmlab.engine.kernel.pgtable import PAGE_SHIFT, PAGE_SIZE
 from kvmlab.engine.race import PLACES
 from kvmlab.panels.controls import choice, number_field, on_enter, parse_number, push, text_field
 from kvmlab.panels.panel import Panel
-from kvmlab.scenes.notifier.story import NotifierStory
+from kvmlab.scenes import stories
 from kvmlab.session import Session
 
 ACTS = (
@@ -99,11 +99,7 @@ class NotifierPanel(Panel):
             self.address, self.kind, self.guest_button, self.act, self.pages, self.host_button,
             self.place, self.race_button,
         ]  # fmt: skip
-
-        def story() -> NotifierStory:
-            return NotifierStory(vm, self.session.machine.config.CONFIG_MMU_NOTIFIER)
-
-        super().__init__(run, story, controls, **options)
+        super().__init__(run, lambda: stories.notifiers(self.machine, vm), controls, **options)
 
     def guest(self) -> None:
         """Let the guest touch the address."""

@@ -9,7 +9,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-from kvmlab.scenes.scene import Scene
+from kvmlab.scenes.scene import Scene, step_to_dict
 
 STATIC = files("kvmlab.panels") / "static"
 MODULES = ("draw.js", "score.js", "ask.js", "player.js", "widget.js")
@@ -59,22 +59,23 @@ class Player(anywidget.AnyWidget):
         super().__init__(scene=scene.to_dict(), **options)
 
     def grow(self, scene: Scene, step: int | None = None) -> None:
-        """Show a longer run of the same; where the picture stays as it is, only the new steps travel.
+        """Show a longer run of the same, or another past of it; what the browser has already does not travel again.
 
         Args:
             scene: the run so far.
             step: where to stand then; the first new step by default.
         """
-        before, old = len(self.shown.steps), self.shown
-        self.shown = scene
-        if scene.markup == old.markup and scene.steps[:before] == old.steps:
-            more = scene.to_dict(start=before)
+        old, self.shown = self.shown, scene
+        same = min(len(old.steps), len(scene.steps))
+        pairs = enumerate(zip(old.steps[:same], scene.steps, strict=False))
+        changed = {n: step_to_dict(now) for n, (was, now) in pairs if was is not now and was != now}
+        more = scene.to_dict(start=same)
+        if scene.markup == old.markup:
             del more["markup"]
-            self.scene.update({**more, "steps": [*self.scene["steps"], *more["steps"]]})
-            self.send({"grow": more, "from": before})
-        else:
-            self.scene = scene.to_dict()
-        self.step = before if step is None else step
+        steps = [changed.get(n, step) for n, step in enumerate(self.scene["steps"][:same])]
+        self.scene.update({**more, "steps": steps + more["steps"]})
+        self.send({"grow": more, "from": same, "changed": changed})
+        self.step = len(old.steps) if step is None else step
 
     def show_event(self, event: int) -> None:
         """Go to the last step at which no more than `event` events have happened."""

@@ -12,6 +12,7 @@ from kvmlab.engine.kernel.pgtable import PAGE_SHIFT, PAGE_SIZE
 from kvmlab.panels.controls import choice, number_field, on_enter, parse_number, push, text_field
 from kvmlab.panels.panel import Panel
 from kvmlab.panels.starts import RAM, grown_tables
+from kvmlab.scenes import stories
 from kvmlab.scenes.tables.layout import View, part
 from kvmlab.scenes.tables.rows import Row
 from kvmlab.scenes.tables.story import TablesStory
@@ -89,7 +90,7 @@ class TablesPanel(Panel):
         super().__init__(run, self._new_story, controls, **options)
 
     def _new_story(self) -> TablesStory:
-        self._tables = TablesStory(self.vms, self.view)
+        self._tables = stories.tables(self.machine, *self.vms, view=self.view)
         return self._tables
 
     def again(self, run: Session) -> TablesPanel:

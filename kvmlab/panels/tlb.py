@@ -12,7 +12,7 @@ from kvmlab.engine.kernel.pgtable import PAGE_SHIFT, PAGE_SIZE
 from kvmlab.panels.controls import choice, number_field, parse_number, push
 from kvmlab.panels.panel import Panel
 from kvmlab.panels.starts import RAM, shared_address
-from kvmlab.scenes.tlb.story import TlbStory
+from kvmlab.scenes import stories
 from kvmlab.session import Session
 
 PAGES = 4
@@ -74,13 +74,7 @@ class TlbPanel(Panel):
         )
         controls = [self.guest, self.cpu, self.asid, self.page, self.kind, self.access_button]
         controls += [self.enter_button, self.host_button, self.swap_button, self.rollover_button]
-
-        def story() -> TlbStory:
-            return TlbStory(
-                ncpus=config.ncpus, vmid_bits=config.vmid_bits, tlb_sets=config.tlb_sets, tlb_ways=config.tlb_ways
-            )
-
-        super().__init__(run, story, controls, **options)
+        super().__init__(run, lambda: stories.tlb(self.machine), controls, **options)
 
     def again(self, run: Session) -> TlbPanel:
         """Return a TLB panel on another run."""

@@ -12,6 +12,7 @@ from kvmlab.panels.controls import choice, number_field, push
 from kvmlab.panels.panel import Panel, first_of_last
 from kvmlab.panels.runs import session_of
 from kvmlab.rollover.schedules import SCHEDULES
+from kvmlab.scenes import stories
 from kvmlab.scenes.vmid.story import VmidStory
 from kvmlab.session import Session
 
@@ -93,9 +94,8 @@ class VmidPanel(Panel):
             tooltip="let guests enter, under the schedule, up to the entry that flushes all TLBs",
         )  # fmt: skip
         controls = [self.guest, self.cpu, self.enter_button, self.schedule, self.count, self.run_button]
-        super().__init__(
-            run, lambda: VmidStory(config.vmid_bits, config.ncpus), [*controls, self.rollover_button], **options
-        )
+        controls.append(self.rollover_button)
+        super().__init__(run, lambda: stories.vmids(self.machine), controls, **options)
 
     @property
     def guests(self) -> list[int]:

@@ -167,15 +167,10 @@ class Scene:
         Args:
             start: the first step to write; those before it are left out.
         """
-        steps = [
-            {key: value for key, value in vars(step).items() if value not in ((), None, 0, False)}
-            | ({"ask": asdict(step.ask)} if step.ask else {})
-            for step in self.steps[start:]
-        ]
         asked = {belief for step in self.steps if step.ask for belief in step.ask.beliefs if belief}
         return {
             **vars(self),
-            "steps": steps,
+            "steps": [step_to_dict(step) for step in self.steps[start:]],
             "groups": [vars(group) for group in self.groups],
             "browser": BROWSER,
             "files": {fn: file for fn in dict.fromkeys(step.fn for step in self.steps) if (file := source_of(fn))},
@@ -194,6 +189,12 @@ class Scene:
         groups = tuple(Group(**group) for group in data["groups"])
         rest = {key: data[key] for key in names}
         return Scene(steps=steps, groups=groups, lanes=_tuples(data["lanes"]), **rest)
+
+
+def step_to_dict(step: Step) -> dict[str, Any]:
+    """Return a step as the player takes it, without what is empty."""
+    filled = {key: value for key, value in vars(step).items() if value not in ((), None, 0, False)}
+    return filled | ({"ask": asdict(step.ask)} if step.ask else {})
 
 
 def _step(data: Mapping[str, Any]) -> Step:

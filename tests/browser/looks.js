@@ -134,18 +134,94 @@ function ground(el, x, y) {
   return solid(getComputedStyle(root).backgroundColor);
 }
 
+function middle(el) {
+  const box = el.getBoundingClientRect();
+  return [box.left + box.width / 2, box.top + box.height / 2];
+}
+
 // Pairs of text colour and ground colour, each with a text that wears them.
 export function colours(steps) {
   const pairs = {};
   for (const step of steps) {
     view.show(step);
     for (const el of all("svg text, .title, .why span, .fn, .label, .chip, .log span, .log b, .src span, .n, .ctl button:not([disabled]), .ctl select").filter(visible)) {
-      const box = el.getBoundingClientRect(), style = getComputedStyle(el);
-      const under = ground(el, box.left + box.width / 2, box.top + box.height / 2);
+      const style = getComputedStyle(el), under = ground(el, ...middle(el));
       if (under) pairs[`${solid(isDrawn(el) ? style.fill : style.color)} on ${under}`] ??= words(el);
     }
   }
   return pairs;
+}
+
+// What is wrong with how the player's own words look: one may miss none, and none may leave the panel or hide another.
+function wrongWith(selector) {
+  const found = [], panel = place(root), range = document.createRange(), seen = all(selector).filter((el) => el.offsetParent);
+  for (const el of seen) {
+    const box = place(el);
+    range.selectNodeContents(el);
+    const inner = el.localName === "select" ? box : range.getBoundingClientRect();
+    if (box.left < panel.left || box.right > panel.right || box.top < panel.top || box.bottom > panel.bottom) found.push(`"${words(el)}" leaves the panel`);
+    if (inner.right > box.right + 1 || inner.bottom > box.bottom + 3 || inner.top < box.top - 3 || el.scrollWidth > el.clientWidth + 1) found.push(`"${words(el)}" is cut off`);
+    for (const other of seen) if (other !== el && !other.contains(el) && !el.contains(other)) {
+      const b = place(other), across = Math.min(box.right, b.right) - Math.max(box.left, b.left), down = Math.min(box.bottom, b.bottom) - Math.max(box.top, b.top);
+      if (across > 1 && down > 3) found.push(`"${words(el)}" and "${words(other)}" overlap`);
+    }
+    const on = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+    if (!root.contains(on)) found.push(`"${words(el)}" is outside of the window`);
+    else if (!el.contains(on) && !on.contains(el)) found.push(`"${words(el)}" lies under "${words(on)}"`);
+  }
+  return found;
+}
+
+const OWN = ".ctl :is(button, select, .n), .chip, .label, .fn, .title, .why, .lost, .asked :is(p, button), .asked .pair div";
+
+// The controls and who acts, at some steps; the controls have to stand in so many rows at most.
+export function controlsAt(steps, most) {
+  const found = {};
+  for (const step of steps) {
+    view.show(step);
+    for (const one of wrongWith(OWN)) found[one] ??= step;
+    const rows = new Set(all(".ctl > *").map((el) => { const box = place(el); return Math.round((box.top + box.bottom) / 20); }));
+    if (rows.size > most) found[`${rows.size} rows of controls`] ??= step;
+  }
+  return found;
+}
+
+// The colours of the notice that the kernel is gone.
+export function lost() {
+  const el = root.querySelector(".lost"), under = el.offsetParent && solid(getComputedStyle(el).backgroundColor);
+  return { [`${solid(getComputedStyle(el).color)} on ${under ?? "0,0,0,0"}`]: words(el) };
+}
+
+// How high the question before a step is.
+export function questionHeight(step) {
+  view.show(step - 1);
+  press("ArrowRight");
+  return place(root.querySelector(".asked")).height;
+}
+
+const press = (key) => root.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+
+// The question before each of these steps, and what is said to a wrong answer: what is wrong, and what colours are met.
+export function questions(steps, choices, wrong) {
+  const found = {}, pairs = {};
+  steps.forEach((step, i) => {
+    view.show(step - 1);
+    press("ArrowRight");
+    const shown = all(".asked .choices button").filter((el) => el.offsetParent).length;
+    if (shown !== choices[i] + 1) found[`${shown} of ${choices[i]} choices and a way to skip`] ??= step;
+    const look = () => {
+      for (const one of wrongWith(OWN)) found[one] ??= step;
+      for (const el of all(".asked p, .asked b, .asked button, .asked span, .asked kbd, .asked .pair div")) {
+        const under = ground(el, ...middle(el));
+        if (under) pairs[`${solid(getComputedStyle(el).color)} on ${under}`] ??= words(el);
+      }
+    };
+    look();
+    press(String(wrong[i] + 1));
+    if (!all(".asked .did").some((el) => el.offsetParent)) found["nothing is said to the answer"] ??= step;
+    look();
+  });
+  return { found, pairs };
 }
 
 export const show = (step) => view.show(step);
@@ -161,7 +237,7 @@ export function change(step) {
 }
 
 const named = (el) => (el === root ? "panel" : el.dataset.p ?? el.dataset.pick ?? "slider");
-export const controls = () => [root, ...all("button:not([disabled]), select, input, a[href], [tabindex='0']").filter((el) => el.offsetParent || isDrawn(el))].map(named);
+export const controls = () => [root, ...all("button:not([disabled]), select, input, a[href], [tabindex='0']").filter((el) => isDrawn(el) ? visible(el) : el.offsetParent)].map(named);
 
 // What has the focus, the colour of the ring that says so, and what the ring lies on.
 export function focus() {

@@ -12,6 +12,7 @@ from kvmlab.figures import flush, style
 from kvmlab.rollover import theory
 from kvmlab.rollover.survey import Setting, survey
 
+pytestmark = pytest.mark.slow  # all together
 TOKENS = Path(kvmlab.panels.__file__).parent / "static" / "tokens.css"
 
 

@@ -23,6 +23,7 @@ from kvmlab.scenes.fault.story import fault_scene
 from kvmlab.scenes.scene import SceneError, plain
 from tests.scenes.runs import everything
 
+pytestmark = pytest.mark.slow  # all together; test_all_panels has one still of each panel
 SMALLEST = 8  # points
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -76,7 +77,7 @@ def colours(still):
 def test_what_a_step_shows_is_drawn_and_nothing_else(scenes, name):
     scene = scenes[name]
     counts = set()
-    for step in range(0, len(scene.steps), 17):
+    for step in range(0, len(scene.steps), len(scene.steps) // 7):
         texts = drawn_texts(figure(scene, step, words=False))
         assert texts == shown_texts(scene, step)
         counts.add(len(texts))

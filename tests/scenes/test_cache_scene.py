@@ -50,7 +50,7 @@ def crowd():
     machine.access(0, 0, "fetch")
     machine.swap_out(0, RAM.hva)
     machine.access(0, RAM.ipa, "write", value=1)
-    machine.discard(0, RAM.hva, RAM.size)
+    machine.discard(0, RAM.hva, 16 << 20)
     machine.fail_alloc(0)
     for host in ("swap_out", "discard"):
         machine.access(0, RAM.ipa, "write", value=1)

@@ -24,7 +24,7 @@ function shell() {
       make("div", { class: "who" }, make("span", { class: "chip", "data-p": "chip" }), make("span", { class: "label", "data-p": "label" }),
         make("a", { class: "fn", "data-p": "fn", target: "_blank", rel: "noopener noreferrer" })),
       make("p", { class: "title", "data-p": "title" }), make("p", { class: "why", "data-p": "why" })),
-    make("div", { class: "help", "data-p": "help", role: "note", "aria-label": "keys" }, make("dl")),
+    make("div", { class: "help", "data-p": "help", role: "note", "aria-label": "keys" }, make("dl"), make("button", { type: "button", "data-p": "shut" }, "close")),
     make("div", { class: "asked", "data-p": "asked", role: "region", "aria-label": "question", hidden: "" }),
     make("div", { class: "score", "data-p": "score" }, make("input", { type: "range", min: 0, value: 0, step: 1, "aria-label": "step" })),
     make("div", { class: "stage", "data-p": "stage" }),
@@ -165,9 +165,10 @@ export function player(root, first, { onStep = () => {}, onAnswer = () => {}, on
   function twin(step) {
     const said = (ids) => [...new Set((ids || []).flatMap((id) => {
       const { el } = parts.get(id);
-      return (el.localName === "text" ? [el] : [...el.querySelectorAll("text")]).filter((one) => one.textContent && !one.closest(".off")).map((one) => one.textContent);
+      return (el.localName === "text" ? [el] : [...el.querySelectorAll("text")]).filter((one) => /[\p{L}\p{N}]/u.test(one.textContent) && !one.closest(".off")).map((one) => one.textContent);
     }))].join(", ");
-    const changed = said(step.now), because = said(step.cause);
+    const written = (step.patches || []).flatMap(([id, , text]) => (text === null ? [] : [id]));
+    const changed = said([...(step.now || []), ...written]), because = said(step.cause);
     return `${step.title}. ${q.why.textContent}${changed && ` Changed: ${changed}.`}${because && ` Because of: ${because}.`}`;
   }
 
@@ -207,12 +208,16 @@ export function player(root, first, { onStep = () => {}, onAnswer = () => {}, on
     timer = setTimeout(tick, FIRST);
   }
 
-  function help(open) { q.help.hidden = !open; q.keys.setAttribute("aria-expanded", String(open)); }
+  function help(open) {
+    if (q.help.contains(document.activeElement)) q.keys.focus({ preventScroll: true });
+    q.help.hidden = !open;
+    q.keys.setAttribute("aria-expanded", String(open));
+  }
   function ask(on) { predicting = on; q.ask.setAttribute("aria-pressed", String(on)); if (!on) asks.close(); }
   function coarser() { q.grain.selectedIndex = (q.grain.selectedIndex + 1) % GRAINS.length; q.live.textContent = `steps: ${GRAINS[q.grain.selectedIndex][1]}`; }
 
   const act = { back: backward, step: forward, prev: () => jump(-1), next: () => jump(1),
-    play: () => play(!timer), keys: () => help(q.help.hidden), ask: () => ask(!predicting) };
+    play: () => play(!timer), keys: () => help(q.help.hidden), shut: () => help(false), ask: () => ask(!predicting) };
   for (const name of Object.keys(act)) q[name].addEventListener("click", () => {
     if (name !== "play") play(false);
     act[name]();

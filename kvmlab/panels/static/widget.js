@@ -11,11 +11,12 @@ function initialize({ model }) {
     if (detail.run !== model.get("run") || detail.scene === scene) return;
     if (step !== model.get("step")) { model.set("step", step); soon(model); }
   };
-  const grow = (message) => {                                // new steps at the end: what was there stays
+  const grow = (message) => {                                // steps that have changed, those from a number on, and all else
     if (!message.grow) return;
     const scene = model.get("scene"), { steps, ...rest } = message.grow;
     Object.assign(scene, rest, { cards: { ...scene.cards, ...rest.cards }, files: { ...scene.files, ...rest.files } });
     scene.steps.length = message.from;
+    Object.assign(scene.steps, message.changed);
     scene.steps.push(...steps);
   };
   window.addEventListener(MOVED, follow);
@@ -35,10 +36,19 @@ function tell(model) {
   model.save_changes();
 }
 
+// Sliders of ipywidgets have no name for those who cannot see the label beside them.
+function nameSliders(box) {
+  for (const handle of box?.querySelectorAll("[role=slider]:not([aria-label])") ?? []) {
+    const label = handle.closest(".widget-slider")?.querySelector("label");
+    if (label) handle.setAttribute("aria-label", label.textContent);
+  }
+}
+
 function render({ model, el }) {
   const root = make("section");
   el.append(make("div", { class: "kvmwrap" }, root));
-  const unfollow = followTheme(root);
+  const unfollow = followTheme(root), laidOut = new ResizeObserver(() => nameSliders(root.closest(".kvmlab-flush")));
+  laidOut.observe(root);
   let told = false;                                          // the step came from the model, so do not tell it back
   const view = player(root, model.get("scene"), {
     predict: model.get("predict"), answers: model.get("answers"),
@@ -58,12 +68,18 @@ function render({ model, el }) {
     const box = root.closest(".kvmlab-panel");
     if (box?.contains(document.activeElement) && !root.contains(document.activeElement)) root.focus({ preventScroll: true });
   };
-  const replace = quietly(() => { view.play(false); view.load(model.get("scene"), view.step); focus(); move(); });
-  const grow = quietly((message) => { if (message.grow) { view.play(false); view.grow(message.from, view.step); focus(); move(); } });
+  const grow = quietly((message) => {
+    if (!message.grow) return;
+    view.play(false);
+    if (message.grow.markup || message.from < view.count || Object.keys(message.changed).length) view.load(model.get("scene"), view.step);
+    else view.grow(message.from, view.step);
+    focus();
+    move();
+  });
   const before = (event) => { if (!root.contains(event.target)) tell(model); };   // a command must not overtake the cursor
   const live = () => view.lose(Boolean(el.closest(".jupyter-widgets-disconnected")));
   const predict = () => view.ask(model.get("predict"));
-  const heard = { "change:step": move, "change:scene": replace, "msg:custom": grow, "change:predict": predict, comm_live_update: () => setTimeout(live) };
+  const heard = { "change:step": move, "msg:custom": grow, "change:predict": predict, comm_live_update: () => setTimeout(live) };
   for (const kind of ["pointerdown", "keydown"]) window.addEventListener(kind, before, true);
   for (const [name, action] of Object.entries(heard)) model.on(name, action);
   move();
@@ -72,6 +88,7 @@ function render({ model, el }) {
     for (const kind of ["pointerdown", "keydown"]) window.removeEventListener(kind, before, true);
     for (const [name, action] of Object.entries(heard)) model.off(name, action);
     unfollow();
+    laidOut.disconnect();
     view.destroy();
   };
 }

@@ -166,7 +166,7 @@ def put_shape(axes: Axes, shape: Path, fill: Any, edge: Any = "none", width: flo
         width: of the stroke, points.
     """
     patch = PathPatch(shape, facecolor=fill, edgecolor=edge, linewidth=width, clip_on=False, zorder=LAYER)
-    axes.add_patch(patch)
+    axes.add_artist(patch)
     return patch
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from kvmlab.scenes import svg
 from kvmlab.scenes.cache.state import ROWS, SLOTS, Fault
+from kvmlab.scenes.narrow import LARGER, larger, moved
 
 LANES_Y, LANES_HEIGHT = 42, 292
 TRAY_X, TRAY_WIDTH, MIDDLE = 164, 378, 353
@@ -13,6 +14,9 @@ COLUMNS, SLOT_WIDTH, SLOT_HEIGHT = 4, 91.5, 19
 TOP = LANES_Y + 60
 LIST_X, LIST_WIDTH = 554, 238
 CHART_Y, CHART_HEIGHT, CHART_X, CHART_WIDTH = 342, 118, 68, 724
+NARROW_MIDDLE, NARROW_TRAY, NARROW_LIST, NARROW_PITCH, MORE = 438, (198, 74), (10, 412), 330, 242
+"""In a narrow panel: where the lanes part, where tray and tables stand, from one column of tables to the next, and how
+much higher all that is; cache.css makes room for it below the drawing."""
 BARS = 60
 """Faults that the chart has room for at first; with more the bars get thinner."""
 BARS_LIMIT = 960
@@ -38,13 +42,13 @@ def capacity(faults: int) -> int:
 def markup(faults: Sequence[Fault]) -> str:
     """Return the drawing of a run with these faults; a bar is hidden until its fault is over."""
     guest = svg.zone("zG", "guest", 0, 0, 800, 34, [
-        svg.text(84, 23, css="m b", size=16, part="g.do"),
+        moved(6, 0, [svg.text(84, 23, css="m b", size=16, part="g.do")]),
         svg.text(790, 22.5, css="end", size=14, part="g.run"),
     ])  # fmt: skip
     return svg.picture(800, CHART_Y + CHART_HEIGHT, LABEL, [
         guest,
-        _lane("la", 0, MIDDLE, "MAY SLEEP", 100),
-        _lane("lb", MIDDLE + 4, 800 - MIDDLE - 4, "MAY NOT SLEEP", 142),
+        _lane("la", 0, MIDDLE, "MAY SLEEP", 100, (0, NARROW_MIDDLE)),
+        _lane("lb", MIDDLE + 4, 800 - MIDDLE - 4, "MAY NOT SLEEP", 142, (NARROW_MIDDLE + 4, 796 - NARROW_MIDDLE)),
         *_lock(),
         *_allocator(),
         *_tray(),
@@ -53,24 +57,30 @@ def markup(faults: Sequence[Fault]) -> str:
     ])  # fmt: skip
 
 
-def _lane(part: str, x: float, width: float, name: str, chip: float) -> str:
+def _lane(part: str, x: float, width: float, name: str, chip: float, narrow: tuple[float, float]) -> str:
     y = LANES_Y
+    at, wide = narrow
     head = [
         svg.box(x, y, width, LANES_HEIGHT, css="box", radius=4),
         svg.box(x, y, chip, 20, css="zc", radius=4),
         svg.text(x + chip / 2, y + 14.6, name, css="zn mid"),
     ]
-    return svg.group(part, "zone kern lane", head)
+    return moved(at - x, 0, [svg.group(part, "zone kern lane", head)], x=x, y=y, wide=wide)
 
 
 def _lock() -> Iterator[str]:
     y = LANES_Y + 5
-    yield svg.text(112, y + 10, "GFP_KERNEL, no lock held", css="q")
+    yield larger((112, y + 10), (130, y + 12), [svg.text(112, y + 10, "GFP_KERNEL, no lock held", css="q")])
     icon = svg.box(MIDDLE + 160, y, 12, 12, css="ic")
-    yield svg.group("lk", "lock", [icon, svg.text(MIDDLE + 179, y + 11, css="m", size=14, part="lk.t")])
+    lock = svg.group("lk", "lock", [icon, svg.text(MIDDLE + 179, y + 11, css="m", size=14, part="lk.t")])
+    yield larger((MIDDLE + 160, y), (NARROW_MIDDLE + 184, y), [lock])
 
 
 def _allocator() -> Iterator[str]:
+    yield larger((8, TOP - 26), (10, NARROW_TRAY[1]), _frames())
+
+
+def _frames() -> Iterator[str]:
     x, y, width = 8, TOP - 26, 144
     yield svg.text(x, y + 12, "page allocator", css="b", size=14)
     inside = [
@@ -93,6 +103,10 @@ def _allocator() -> Iterator[str]:
 
 
 def _tray() -> Iterator[str]:
+    yield larger((TRAY_X, TOP - 30), NARROW_TRAY, _slots())
+
+
+def _slots() -> Iterator[str]:
     x, y = TRAY_X, TOP - 30
     height = LANES_Y + LANES_HEIGHT - y - 8
     head = [
@@ -117,21 +131,33 @@ def _tray() -> Iterator[str]:
 
 def _tables() -> Iterator[str]:
     x, y = LIST_X, TOP - 26
-    yield svg.text(x, y + 12, "tables of the guest", css="b", size=14)
-    yield svg.text(x + LIST_WIDTH, y + 12, css="m b end", size=14, part="tb.n")
+    left, top = NARROW_LIST
+    yield larger((x, y), NARROW_LIST, [
+        svg.text(x, y + 12, "tables of the guest", css="b", size=14),
+        svg.text(x + LIST_WIDTH, y + 12, css="m b end", size=14, part="tb.n"),
+    ])  # fmt: skip
     for row in range(ROWS):
         at = TOP + row * (SLOT_HEIGHT + 1)
-        yield svg.group(f"t{row}", "table", [
+        column, line = divmod(row, ROWS // 2)
+        table = svg.group(f"t{row}", "table", [
             svg.box(x, at, LIST_WIDTH, SLOT_HEIGHT - 1, css="c"),
             svg.ring(x, at, LIST_WIDTH, SLOT_HEIGHT - 1, flag=False),
             svg.text(x + 6, at + 13.6, css="m", size=12.5, part=f"t{row}.t"),
             svg.text(x + LIST_WIDTH - 6, at + 13.6, css="m end", size=12.5, part=f"t{row}.e"),
         ])  # fmt: skip
-    yield svg.text(x, LANES_Y + LANES_HEIGHT - 17, css="q3", size=12.5, part="tb.more")
+        place = (left + column * NARROW_PITCH, top + 26 + LARGER * line * (SLOT_HEIGHT + 1))
+        yield larger((x, at), place, [table])
+    low = LANES_Y + LANES_HEIGHT - 17
+    more = svg.text(x, low, css="q3", size=12.5, part="tb.more")
+    yield larger((x, low), (left + NARROW_PITCH, top + 15), [more])
 
 
 def _chart(faults: Sequence[Fault]) -> Iterator[str]:
     """Yield the count that each fault leaves, as bars; a full one has a cap, a failed one a cross."""
+    yield moved(0, MORE, _bars(faults))
+
+
+def _bars(faults: Sequence[Fault]) -> Iterator[str]:
     room = capacity(len(faults))
     pitch, floor = CHART_WIDTH / room, CHART_Y + CHART_HEIGHT - 18
     top, unit = CHART_Y + 10, (CHART_HEIGHT - 28) / SLOTS
@@ -139,8 +165,8 @@ def _chart(faults: Sequence[Fault]) -> Iterator[str]:
         y = floor - unit * count
         yield svg.line(f"M{CHART_X} {svg.number(y)}H{CHART_X + CHART_WIDTH}", css="level")
         yield svg.text(CHART_X - 6, y + 4.5, name, css="q m end", size=12.5)
-    yield svg.text(0, top + 22, "frames", css="q", size=12.5)
-    yield svg.text(0, top + 38, "left", css="q", size=12.5)
+    yield svg.text(0, top + 26, "frames", css="q", size=12.5)
+    yield svg.text(0, top + 42, "left", css="q", size=12.5)
     yield svg.text(CHART_X, floor + 15, "fault 1", css="q3", size=12.5)
     yield svg.text(CHART_X + CHART_WIDTH, floor + 15, css="q end", size=12.5, part="ch.t")
     wide = max(0.6, pitch * 0.72)

@@ -18,7 +18,7 @@ KINDS = {"rw": "RW", "ro": "RO", "dev": "DEV", "ram": "RAM", "hole": "hole"}
 EMPTY = {"ram": "empty", "hole": "empty"}
 NOTE = (
     "MemAttr {bits} is stage 1's index {memattr}. Stage 2 reads it as {words};",
-    "a device would be {device:04b}. Mostly no harm: where the guest's stage 1 says device, the stricter type wins.",
+    "a device would be {device:04b}. Mostly no harm: where a guest's stage 1 says device, the stricter wins.",
 )
 
 

@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from kvmlab.scenes import svg
 from kvmlab.scenes.fault.stage import descriptor
 from kvmlab.scenes.ioremap.line import CELL, Cell
+from kvmlab.scenes.narrow import larger, moved
 
 LINE_Y, ROW_PITCH, CELL_HEIGHT = 42, 64, 40
 KERNEL_Y = LINE_Y + 28 + 3 * ROW_PITCH + 4
 KERNEL_HEIGHT = 180
 STACK_SLOTS = 2
+KEY_MORE, KERNEL_MORE = 36, 144
+"""What key and kernel grow by in a narrow panel; ioremap.css makes room for the sum below the drawing."""
 LABEL = (
     "Guest pages in order of their address: memory filled by faults, devices mapped ahead, holes; the call that maps "
     "a device, its cache of two frames on the stack, and the descriptor last read or written, field by field."
@@ -27,19 +30,27 @@ KEY = (
 def markup(cells: Sequence[Cell]) -> str:
     """Return the drawing for a line of pages."""
     guest = svg.zone("zG", "guest", 0, 0, 800, 34, [
-        svg.text(84, 23, css="m b", size=16, part="g.do"),
+        moved(6, 0, [svg.text(84, 23, css="m b", size=16, part="g.do")]),
         svg.text(790, 22.5, css="end", size=14, part="g.run"),
     ])  # fmt: skip
     kernel = svg.zone("zK", "kern", 0, KERNEL_Y, 800, KERNEL_HEIGHT, _kernel())
-    return svg.picture(800, KERNEL_Y + KERNEL_HEIGHT, LABEL, [guest, *_key(), *map(_cell, cells), kernel])
+    parts = [
+        guest,
+        *_key(),
+        moved(0, KEY_MORE, map(_cell, cells)),
+        moved(0, KEY_MORE, [kernel], x=0, y=KERNEL_Y, high=KERNEL_HEIGHT + KERNEL_MORE),
+    ]
+    return svg.picture(800, KERNEL_Y + KERNEL_HEIGHT, LABEL, parts)
 
 
 def _key() -> Iterator[str]:
     x = 4.0
-    for css, short, words in KEY:
+    for number, (css, short, words) in enumerate(KEY):
         swatch = [*_ground(x, LINE_Y + 2, 40, 19), svg.text(x + 20, LINE_Y + 16, short, css="m mid", size=12.5)]
-        yield f'<g class="page {css}">{"".join(swatch)}</g>'
-        yield svg.text(x + 46, LINE_Y + 16, words, css="q", size=12.5)
+        row, column = divmod(number, 2)
+        yield larger((x, LINE_Y + 2), (8 + 390 * column, LINE_Y + 2 + 28 * row), [
+            f'<g class="page {css}">{"".join(swatch)}</g>', svg.text(x + 46, LINE_Y + 16, words, css="q", size=12.5),
+        ])  # fmt: skip
         x += 64 + 6.9 * len(words)
 
 
@@ -66,8 +77,18 @@ def _cell(cell: Cell) -> str:
 def _kernel() -> Iterator[str]:
     y = KERNEL_Y
     lock = svg.box(690, y + 5.5, 12, 12, css="ic")
-    yield svg.text(94, y + 16.6, css="m b", size=14, part="k.call")
-    yield svg.group("k.lk", "lock", [lock, svg.text(708, y + 16.6, css="m", size=12.5, part="k.lk.t")])
+    yield moved(17, 2, [svg.text(94, y + 16.6, css="m b", size=14, part="k.call")])
+    held = svg.group("k.lk", "lock", [lock, svg.text(708, y + 16.6, css="m", size=12.5, part="k.lk.t")])
+    yield larger((690, y + 5.5), (662, y + 38), [held])
+    yield larger((10, y + 51), (10, y + 54), _stack())
+    yield larger((366, y + 30), (10, y + 72), _counts())
+    yield moved(0, 50, [descriptor(y + 20)])
+    for line, at in enumerate((153, 170)):
+        yield moved(0, 143 + 3 * line, [svg.text(10, y + at, css="q", part=f"d.note{line}")])
+
+
+def _stack() -> Iterator[str]:
+    y = KERNEL_Y
     yield svg.text(10, y + 51, "cache on the stack", css="b", size=14)
     for slot in range(STACK_SLOTS):
         x = 168 + 97 * slot
@@ -76,6 +97,10 @@ def _kernel() -> Iterator[str]:
             svg.ring(x, y + 34, 92, 26, flag=False),
             svg.text(x + 46, y + 51.5, css="m mid", size=12.5, part=f"c{slot}.t"),
         ])  # fmt: skip
+
+
+def _counts() -> Iterator[str]:
+    y = KERNEL_Y
     for x, width, part, name in (
         (366, 132, "n.map", "pages mapped"),
         (504, 132, "n.tab", "tables made"),
@@ -87,6 +112,3 @@ def _kernel() -> Iterator[str]:
             svg.text(x + 8, y + 51.5, name, css="q", size=12.5),
             svg.text(x + width - 8, y + 53, css="m b end", size=17, part=f"{part}.t"),
         ])  # fmt: skip
-    yield descriptor(y + 20)
-    for line, at in enumerate((153, 170)):
-        yield svg.text(10, y + at, css="q", part=f"d.note{line}")

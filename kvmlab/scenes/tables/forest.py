@@ -87,6 +87,13 @@ class Forest:
         table = self.tables.get((vm, path[:-1]))
         return self.words.get(table + 8 * path[-1], 0) if table else 0
 
+    def used(self, spot: Spot, first: int, last: int) -> list[tuple[int, int]]:
+        """Return index and descriptor of a table's entries `first` to `last` that are not 0."""
+        if not (table := self.tables.get(spot)):
+            return []
+        words = self.words
+        return [(index, word) for index in range(first, last + 1) if (word := words.get(table + 8 * index))]
+
     def refs(self, spot: Spot) -> tuple[int, ...]:
         """Return the page_count of each frame of a table."""
         pa = self.tables[spot]

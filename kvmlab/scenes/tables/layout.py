@@ -14,6 +14,8 @@ from kvmlab.scenes.tables.place import BETWEEN, Node, place
 from kvmlab.scenes.tables.rows import Row, rows_of
 
 COLUMN_X, COLUMN_WIDTH = (8, 300, 556), (236, 200, 236)
+NARROW_X, NARROW_WIDTH = (0, 289, 544), (260, 226, 256)
+"""The columns of a narrow panel, which need room for larger letters."""
 ROW, PITCH, HEAD, FOOT = 20, 22, 37, 4
 ROOM, ROOM_OF_ALL, LEAST_ROOM = 270, 400, 120
 """How high a column may get for the only guest, for several together, and for each of many; what does not fit is folded

@@ -10,7 +10,7 @@ from kvmlab.scenes.scene import ACTORS, Actor, Picture
 from kvmlab.scenes.tables.forest import Forest, Spot
 from kvmlab.scenes.tables.layout import Card, Layout, Line, View, part
 from kvmlab.scenes.tables.rows import Row
-from kvmlab.scenes.tables.stage import DUMP_ROWS, FIELD_ROWS, reach_words
+from kvmlab.scenes.tables.stage import DUMP_ROWS, FIELD_ROWS, reach, reach_words
 
 KINDS = {"rw": "RW", "ro": "RO", "dev": "DEV"}
 
@@ -39,7 +39,7 @@ def card_now(forest: Forest, card: Card) -> Picture:
     leaked = pa in forest.leaked
     state = "off" if pa is None else "leak" if leaked else ""
     counts = " · ".join(map(str, forest.refs(spot))) if pa is not None else ""
-    range_ = reach_words(spot) if path else f"pgd of guest {vm}: all 1024 GiB"
+    range_ = reach_words(spot) if path else f"pgd of guest {vm}: 1024 GiB"
     shown: Picture = {
         me: (state, ""),
         f"{me}.a": ("", "" if pa is None else f"{pa:#x}"),
@@ -80,14 +80,18 @@ def _links(forest: Forest, spot: Spot, row: Row, layout: Layout) -> tuple[str, s
     entry, word = words[0]
     if kind_of(word, len(entry[1])) != "table":
         return "inv", "", "invalid"
-    folded = "" if entry in layout.cards else "▸ "
-    return "tab", "", folded + (reach_words(entry) if not path else f"{word & ADDRESS_MASK:#x}")
+    folded = entry not in layout.cards
+    first, final = reach(entry)
+    far = not path and final >> 32  # so long that there is no room for the sign and both of its ends
+    range_ = f"{word & ADDRESS_MASK:#x}" if path else f"{first:#x}…" if far and folded else reach_words(entry)
+    return "tab far" if far else "tab", "", "▸ " * folded + range_
 
 
 def _leaves(forest: Forest, spot: Spot, row: Row) -> tuple[str, str, str]:
-    vm, path = spot
-    found = [(index, word) for index in range(row.first, row.last + 1) if (word := forest.word((vm, (*path, index))))]
-    kinds = Counter(leaf_kind(word) for _, word in found)
+    found = forest.used(spot, row.first, row.last)
+    kinds: Counter[str] = Counter()
+    for attributes, count in Counter([word & ~ADDRESS_MASK for _, word in found]).items():
+        kinds[leaf_kind(attributes)] += count
     invalid = kinds.pop("inv", 0)
     if not kinds:
         return "inv", "", "invalid" if invalid else "empty"
