@@ -45,6 +45,7 @@ class Panel(widgets.VBox):
         player: the player.
         message: the line under the controls: what the last command came to, or what was wrong with it.
         below: where a comparison appears.
+        asking: whether a command of its own is under way; then it is the first to show what came of it.
 
     Raises:
         InputError: no such `start`, or a machine that records nothing.
@@ -82,7 +83,7 @@ class Panel(widgets.VBox):
         self.below = widgets.VBox()
         super().__init__([row, self.message, self.player, self.below])
         self.add_class("kvmlab-panel")
-        self._linked = False
+        self._linked = self.asking = False
         self.player.observe(self._moved, "step")
         self.player.on_msg(self._heard)
         panels_of(self.session).add(self)
@@ -155,12 +156,15 @@ class Panel(widgets.VBox):
         Returns:
             Its result, or None if it was refused or the kernel died.
         """
+        self.asking = True
         try:
             return self.session.do(name, **args)
         except InputError as error:
             self.say(str(error), error=True)
         except KernelBug as bug:
             self.say(str(bug), error=True)
+        finally:
+            self.asking = False
         return None
 
     def refresh(self) -> None:

@@ -36,7 +36,7 @@ def panels_of(session: Session) -> WeakSet[Panel]:
 
 
 def _refresh(panels: WeakSet[Panel]) -> None:
-    for panel in list(panels):
+    for panel in sorted(panels, key=lambda panel: not panel.asking):
         panel.refresh()
 
 

@@ -112,7 +112,7 @@ def _table(path: Path, rows: list[Path], y: float, more: int) -> Table:
             placed.append(Row(row, at))
             at, entry = at + PITCH, stop + 1
     if more:
-        gaps.append((at + 11.6, f"{more} more in use"))
+        gaps.append((at + 11.6, "more in use, not drawn"))
         at += GAP
     bottom = at - (PITCH - ROW if placed and not (gaps and gaps[-1][0] > placed[-1].y) else 2) + FOOT
     return Table(path, TABLE_X[level], y, TABLE_WIDTH[level], bottom - y, tuple(placed), tuple(gaps))
