@@ -189,7 +189,7 @@ def draw(data: FlushData, theme: str = "light") -> Figure:
         InputError: if there is no such theme.
     """
     colour, figure = tokens(theme), new_figure(theme)
-    figure.kvmlab_alt = data.alt or alt_text(data)  # type: ignore[attr-defined]
+    figure.kvmlab_alt = data.alt or alt_text(data)
     numbers = data.numbers
     title = data.title or f"No flush up to {numbers}; from {numbers + 1} on the order decides"
     why = data.why or (

@@ -60,9 +60,23 @@ def tokens(theme: str) -> dict[str, str]:
     return TOKENS[theme]
 
 
-def new_figure(theme: str) -> Figure:
+class Slide(Figure):
+    """A figure that shows itself in a notebook, with a text alternative.
+
+    Attributes:
+        kvmlab_alt: what can be seen, in sentences.
+    """
+
+    kvmlab_alt = ""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Return what Jupyter displays."""
+        return show(self)._repr_mimebundle_(include, exclude)
+
+
+def new_figure(theme: str) -> Slide:
     """Return an empty figure for one slide, 1280 x 720 px at 100 dots an inch, on the paper of the theme."""
-    return Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, facecolor=tokens(theme)["paper"])
+    return Slide(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, facecolor=tokens(theme)["paper"])
 
 
 def px(size: float) -> float:

@@ -80,11 +80,7 @@ class FlushPanel(widgets.VBox):
             "schedule", [(one.short, key) for key, one in SCHEDULES.items()], "15em", value=setting.schedule
         )
         self.cpus = _slider("CPUs", setting.cpus, 1, MOST_CPUS, "13em", "each guest has one vCPU")
-        self.entries = widgets.SelectionSlider(
-            options=ENTRIES, value=setting.entries, description="entries", tooltip="behind each simulated point",
-            style={"description_width": "auto"}, layout=widgets.Layout(width="17em"),
-        )  # fmt: skip
-        self.entries.add_class("kvmlab-entries")
+        self.entries = choice("entries", [(str(count), count) for count in ENTRIES], "10em", value=setting.entries)
         self._waiting = False
         self.found: Survey = survey(setting)
         scene = flush_scene(self.found)

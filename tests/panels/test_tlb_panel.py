@@ -26,7 +26,7 @@ def test_the_start_is_two_guests_that_share_an_address_and_an_asid():
     shown = panel.scene.at(len(panel.scene.steps) - 1)
     assert [shown[f"e0.{slot}.t"][1] for slot in (0, 1)] == ["VMID 1 ASID 1", "VMID 2 ASID 1"]
     assert shown["e0.0.p"] == shown["e0.1.p"]
-    assert "2-bit VMIDs: 1 to 3, to run out soon" in shown["note"][1]
+    assert "2-bit VMIDs: 1 to 3, so they soon run out" in shown["note"][1]
 
 
 def test_a_click_lets_a_guest_use_an_address():

@@ -13,14 +13,13 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.transforms import Affine2D
 from PIL import Image
 from tqdm.auto import tqdm
 
 from kvmlab.engine import InputError
 from kvmlab.engine.errors import check_int
-from kvmlab.figures.style import show, tokens
+from kvmlab.figures.style import Slide, tokens
 from kvmlab.panels.files import checked, write
 from kvmlab.panels.stills.css import Node, resolve
 from kvmlab.panels.stills.draw import draw
@@ -47,16 +46,14 @@ DPI = 100
 COLOURS = 256
 
 
-class Still(Figure):
-    """A figure that says in words what it shows, and shows itself in a notebook.
+class Still(Slide):
+    """A figure of steps, which can be written to a file.
 
     Attributes:
         kvmlab_title: one line.
-        kvmlab_alt: what can be seen, in sentences.
     """
 
     kvmlab_title = ""
-    kvmlab_alt = ""
 
     def draw(self, renderer: Any) -> None:
         """Draw it the same whatever has been set for other figures; letters keep the widths they are laid out for."""
@@ -76,10 +73,6 @@ class Still(Figure):
             InputError: another ending, or nothing can be written there; the message says why.
         """
         return save(self, path)
-
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """Return what Jupyter displays."""
-        return show(self)._repr_mimebundle_(include, exclude)
 
 
 @style.context("default")

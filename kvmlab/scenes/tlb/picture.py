@@ -114,7 +114,7 @@ def _entry(state: TlbState, part: str, entry: Cached | None, vmid: int, said: st
 
 def _kernel(state: TlbState) -> Picture:
     last, generation = (1 << state.bits) - 1, state.cells["kvm_vmid_gen"]
-    soon = ", to run out soon" if state.bits < 8 else ""
+    soon = ", so they soon run out" if state.bits < 8 else ""
     leaf = ""
     if state.leaf:
         vm, page = state.leaf
