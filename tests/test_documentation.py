@@ -45,6 +45,7 @@ def test_readme_in_python():
     assert sum(">>>" in block for block in blocks("python")) == len(blocks("python")), "a block without a prompt"
 
 
+@pytest.mark.slow
 def test_readme_in_the_shell():
     shown = list(commands())
     assert shown

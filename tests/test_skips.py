@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each starts a pytest of its own
+
 ROOT = Path(__file__).parent.parent
 
 SKIPPING = {

@@ -25,7 +25,7 @@ def lcg(guests: int) -> Iterator[int]:
         yield ((x >> 16) * guests) >> 16
 
 
-@pytest.mark.parametrize("guests", [pytest.param(int(n), marks=[pytest.mark.slow] * (int(n) > 300)) for n in LCG])
+@pytest.mark.parametrize("guests", [pytest.param(int(n), marks=[pytest.mark.slow] * (int(n) > 256)) for n in LCG])
 def test_flush_positions_equal_the_reference(guests: int) -> None:
     """The reference starts with generation 1 and next VMID 1; Linux 3.9 starts with next VMID 0.
 
