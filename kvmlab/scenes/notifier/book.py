@@ -6,11 +6,10 @@ from kvmlab.scenes.beat import Beat
 from kvmlab.scenes.notifier.picture import picture
 from kvmlab.scenes.notifier.rows import Rows
 from kvmlab.scenes.notifier.state import State
-from kvmlab.scenes.scene import Actor, Picture, Step, changes
+from kvmlab.scenes.scene import ACTORS, Actor, Picture, Step, changes
 
 STEPS_A_COMMAND, LINES_A_STEP = 300, 8
 """What is told of one command at most, and lines of the log in one step."""
-NAMES: dict[Actor, str] = {"guest": "guest", "hw": "hardware", "kern": "KVM", "host": "host"}
 
 
 class Book:
@@ -81,7 +80,7 @@ class Book:
             cause=tuple(part for part in beat.cause if after.get(part, ("off",))[0] != "off"),
             mark=beat.mark,
             lane=lane,
-            chip=None if beat.actor == "host" else who + NAMES[beat.actor],
+            chip=None if beat.actor == "host" else who + ACTORS[beat.actor],
             command=max(self._command, 0),
             event=seen,
             ask=beat.ask,
