@@ -61,7 +61,6 @@ class Comparison(widgets.VBox):
             self._linked = False
 
     def _align(self, mover: Player) -> None:
-        self._linked = True
         for player in self.players:
             if player is not mover:
                 player.show_event(mover.shown.steps[mover.step].event)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kvmlab.scenes.moment import Event
 from kvmlab.scenes.scene import Actor
 
@@ -71,6 +73,16 @@ def log_line(event: Event) -> str | None:
     if form := MARKS.get(event.name):
         return f"{event.name} {form.format(**event.args)}"
     return f"{event.name} {', '.join(f'{key} {_value(key, value)}' for key, value in event.args.items())}".rstrip()
+
+
+def last_lines(log: Sequence[tuple[Actor, str]], most: int) -> tuple[tuple[Actor, str], ...]:
+    """Return the lines of a step; of too many the last ones, after a line that says how many are left out.
+
+    >>> last_lines([("kern", "a"), ("kern", "b"), ("kern", "c")], 2)
+    (('kern', '... 2 lines'), ('kern', 'c'))
+    """
+    over = len(log) - most
+    return tuple(log) if over <= 0 else (("kern", f"... {over + 1} lines"), *log[over + 1 :])
 
 
 def _value(key: str, value: object) -> str:

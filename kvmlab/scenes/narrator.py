@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from kvmlab.scenes.beat import Beat
-from kvmlab.scenes.log import actor_of, log_line
+from kvmlab.scenes.log import actor_of, last_lines, log_line
 from kvmlab.scenes.moment import Event
 from kvmlab.scenes.question import question
 from kvmlab.scenes.scene import Actor, Patch, Picture, Step, changes
@@ -66,8 +66,6 @@ class Narrator:
             fast: whether it is one of many alike.
         """
         before = self._shown or dict.fromkeys(picture, ("", ""))
-        over = len(self._log) - LINES_A_STEP
-        log = self._log if over <= 0 else [("kern", f"... {over + 1} lines"), *self._log[over + 1 :]]
         self.steps.append(
             Step(
                 actor=beat.actor,
@@ -75,7 +73,7 @@ class Narrator:
                 fn=beat.fn,
                 title=beat.title,
                 why=beat.why,
-                log=tuple(log),
+                log=last_lines(self._log, LINES_A_STEP),
                 patches=_sorted(changes(before, picture)),
                 now=beat.now,
                 cause=beat.cause,

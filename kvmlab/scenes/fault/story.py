@@ -20,7 +20,7 @@ from kvmlab.scenes.fault.tell_hardware import HARDWARE, NOUN, guest_acts
 from kvmlab.scenes.fault.tell_host import HOST
 from kvmlab.scenes.fault.tell_tables import TABLES
 from kvmlab.scenes.labels import label_of
-from kvmlab.scenes.log import actor_of, log_line
+from kvmlab.scenes.log import actor_of, last_lines, log_line
 from kvmlab.scenes.moment import Event, Moment, Path
 from kvmlab.scenes.scene import Actor, Group, Patch, Picture, Scene, Step, changes
 
@@ -224,7 +224,7 @@ class FaultStory:
                 fn=beat.fn,
                 title=beat.title,
                 why=beat.why,
-                log=_short(self._log),
+                log=last_lines(self._log, LINES_A_STEP),
                 patches=changes(self._shown, after) if self._steps else _from_nothing(after),
                 now=tuple(part for part in beat.now if part in after),
                 cause=tuple(part for part in beat.cause if part in after),
@@ -262,12 +262,6 @@ class FaultStory:
 def _from_nothing(picture: Picture) -> tuple[Patch, ...]:
     """Return the patches of a first step."""
     return changes(dict.fromkeys(picture, ("", "")), picture)
-
-
-def _short(log: list[tuple[Actor, str]]) -> tuple[tuple[Actor, str], ...]:
-    """Return the lines of a step, or its last ones and how many are left out."""
-    over = len(log) - LINES_A_STEP
-    return tuple(log) if over <= 0 else (("kern", f"... {over + 1} lines"), *log[over + 1 :])
 
 
 def words(scene: Scene) -> Iterator[str]:

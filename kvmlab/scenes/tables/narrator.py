@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kvmlab.scenes.labels import Label, label_of
-from kvmlab.scenes.log import actor_of, log_line
+from kvmlab.scenes.log import actor_of, last_lines, log_line
 from kvmlab.scenes.moment import Event, leaf_kind, path_of
 from kvmlab.scenes.question import Question
 from kvmlab.scenes.scene import Actor, Group
@@ -239,9 +239,7 @@ class Narrator:
     def _finish(self, told: Told, quiet: bool = False) -> None:
         if not quiet:
             told.puts, self._puts = self._puts, []
-            over = len(self._log) - LINES
-            cut: list[tuple[Actor, str]] = [("kern", f"... {over + 1} lines")] if over > 0 else []
-            told.log = (*cut, *self._log[max(0, over + 1 if over > 0 else 0) :])
+            told.log = last_lines(self._log, LINES)
             self._log.clear()
             told.event = self.seen
         self.told.append(told)
