@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kvmlab.figures.style import new_figure, px, tokens
+from kvmlab.figures.style import Slide, tokens
 from kvmlab.rollover import measure, theory
 from kvmlab.rollover.schedules import SCHEDULES, round_robin, uniform
 from kvmlab.rollover.survey import APPROXIMATE, PER, Survey
@@ -188,7 +188,8 @@ def draw(data: FlushData, theme: str = "light") -> Figure:
     Raises:
         InputError: if there is no such theme.
     """
-    colour, figure = tokens(theme), new_figure(theme)
+    colour = tokens(theme)
+    figure = Slide(figsize=(12.8, 7.2), dpi=100, facecolor=colour["paper"])
     figure.kvmlab_alt = data.alt or alt_text(data)
     numbers = data.numbers
     title = data.title or f"No flush up to {numbers}; from {numbers + 1} on the order decides"
@@ -268,6 +269,11 @@ def _name(axes: Axes, curve: Curve, place: tuple[float, float], colour: dict[str
     bold: Style = {"color": colour[curve.token], "fontsize": px(24), "fontweight": "bold", "va": "bottom"}
     axes.annotate(curve.name, place, (px(22), px(3)), **beside, **bold)
     axes.annotate(curve.end, place, (px(22), px(-3)), **beside, color=colour["ink2"], fontsize=px(20), va="top")
+
+
+def px(size: float) -> float:
+    """Return a length of so many pixels in points, the unit of matplotlib's type and lines."""
+    return size * 72 / 100
 
 
 def _spread(first: int, last: int, count: int, power: int) -> list[int]:

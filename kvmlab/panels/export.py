@@ -10,7 +10,7 @@ import zlib
 from html import escape
 from pathlib import Path
 
-from kvmlab.panels.files import checked, write
+from kvmlab.files import checked, write
 from kvmlab.panels.player import STATIC, module, style
 from kvmlab.scenes.scene import ACTORS, Actor, Scene, Step, plain
 

@@ -22,7 +22,7 @@ from kvmlab.scenes.story import Story
 from kvmlab.session import Session
 
 if TYPE_CHECKING:
-    from kvmlab.panels.stills import Still
+    from kvmlab.figures.style import Slide
 
 MESSAGE_LIMIT = 400
 STARTS = ("begin", "last", "end")
@@ -250,7 +250,7 @@ class Panel(widgets.VBox):
         """
         return export(self.scene, path)
 
-    def figure(self, step: int | None = None, *, theme: str = "light", words: bool = True) -> Still:
+    def figure(self, step: int | None = None, *, theme: str = "light", words: bool = True) -> Slide:
         """Return the picture at a step as a figure for a slide; ``.save("step.svg")`` (or .png, .pdf) writes it.
 
         Args:
@@ -265,7 +265,7 @@ class Panel(widgets.VBox):
 
         return figure(self.scene, self.step if step is None else step, theme=theme, words=words)
 
-    def filmstrip(self, steps: Iterable[int], *, theme: str = "light") -> Still:
+    def filmstrip(self, steps: Iterable[int], *, theme: str = "light") -> Slide:
         """Return several steps side by side; ``.save("strip.pdf")`` (or .svg, .png) writes them.
 
         Args:

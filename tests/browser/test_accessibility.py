@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from playwright.sync_api import expect
 
-from kvmlab.figures.style import show
+from kvmlab.figures.show import show
 from kvmlab.panels import flushes
 from kvmlab.panels.stills import figure
 from kvmlab.scenes.scene import plain

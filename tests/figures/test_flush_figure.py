@@ -1,19 +1,17 @@
 """Test the flush figure as data: what is drawn, not how its pixels came out."""
 
-import re
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-import kvmlab.panels
 from kvmlab.engine import InputError
 from kvmlab.figures import flush, style
+from kvmlab.figures.files import to_bytes
+from kvmlab.figures.show import show
 from kvmlab.rollover import theory
 from kvmlab.rollover.survey import Setting, survey
 
 pytestmark = pytest.mark.slow  # all together
-TOKENS = Path(kvmlab.panels.__file__).parent / "static" / "tokens.css"
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +24,13 @@ def small() -> flush.FlushData:
     return flush.flush_data(vmid_bits=4, entries=4_000, progress=False)
 
 
-def lines(figure: style.Figure) -> dict[str, list[tuple[float, float]]]:
+def lines(figure: style.Slide) -> dict[str, list[tuple[float, float]]]:
     return {
         line.get_label(): [(float(x), float(y)) for x, y in line.get_xydata()] for line in figure.axes[0].get_lines()
     }
 
 
-def texts(figure: style.Figure) -> list[str]:
+def texts(figure: style.Slide) -> list[str]:
     return [text.get_text() for text in [*figure.texts, *figure.axes[0].texts]]
 
 
@@ -71,7 +69,7 @@ def test_the_drawing_holds_the_data(data: flush.FlushData, theme: str) -> None:
     assert [(1.0, 0.0), (255.0, 0.0)] in drawn.values()
     assert any({x for x, _ in points} == {255.5} for points in drawn.values())
     colours = [line.get_color() for line in figure.axes[0].get_lines()]
-    assert {style.TOKENS[theme]["rr"], style.TOKENS[theme]["uni"]} <= set(colours)
+    assert {style.tokens(theme)["rr"], style.tokens(theme)["uni"]} <= set(colours)
 
 
 def test_what_the_figure_says(data: flush.FlushData, small: flush.FlushData) -> None:
@@ -93,20 +91,20 @@ def test_the_same_bytes_twice(small: flush.FlushData) -> None:
     again = flush.flush_data(vmid_bits=4, entries=4_000, progress=False)
     assert again == small
     for kind in ("svg", "png"):
-        assert style.to_bytes(flush.draw(small), kind) == style.to_bytes(flush.draw(again), kind)
-    assert style.to_bytes(flush.draw(small)) != style.to_bytes(flush.draw(small, "dark"))
+        assert to_bytes(flush.draw(small), kind) == to_bytes(flush.draw(again), kind)
+    assert to_bytes(flush.draw(small)) != to_bytes(flush.draw(small, "dark"))
 
 
 def test_words_for_those_who_cannot_see_it(data: flush.FlushData) -> None:
     figure = flush.draw(data)
-    words = style.alt(figure)
+    words = figure.kvmlab_alt
     assert "Up to 255 guests: exactly 0. At 256 guests: 3.92 in turn (round robin), 0.64 in random order." in words
-    shown = style.show(figure, flush.draw(data, "dark"))._repr_mimebundle_()
+    shown = show(figure, flush.draw(data, "dark"))._repr_mimebundle_()
     assert shown["text/plain"] == words
     assert shown["text/html"].count(f'alt="{words.replace(chr(39), "&#x27;")}"') == 2
     assert "data-jp-theme-light" in shown["text/html"]
     assert shown["text/html"].count("<img") == 2
-    assert style.show(figure)._repr_mimebundle_()["text/html"].count("<img") == 1
+    assert show(figure)._repr_mimebundle_()["text/html"].count("<img") == 1
 
 
 def test_the_table_has_the_same_numbers(data: flush.FlushData) -> None:
@@ -115,18 +113,11 @@ def test_the_table_has_the_same_numbers(data: flush.FlushData) -> None:
     assert ["255", "0.000", "0.000", "0.000", "0.000"] in rows
 
 
-def test_colours_are_those_of_the_panels() -> None:
-    light, dark = TOKENS.read_text().split('[data-theme="dark"]')
-    for theme, sheet in (("light", light), ("dark", dark)):
-        css = dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", sheet))
-        assert {name: css[name] for name in style.TOKENS[theme]} == style.TOKENS[theme]
-
-
 def test_bad_values_are_named(small: flush.FlushData) -> None:
     with pytest.raises(InputError, match="theme is 'pink'; allowed: 'light' or 'dark'"):
         flush.draw(small, "pink")
-    with pytest.raises(InputError, match="kind is 'gif'; allowed: 'svg' or 'png'"):
-        style.to_bytes(flush.draw(small), "gif")
+    with pytest.raises(InputError, match="kind is 'gif'; allowed: svg, pdf, png"):
+        to_bytes(flush.draw(small), "gif")
 
 
 @pytest.mark.parametrize("key", ["in turn", "random", "bursts", "zipf"])
@@ -145,7 +136,7 @@ def test_a_survey_is_drawn_with_its_band_and_its_marks(key: str, guests: int, bi
         if curve.exact:
             assert drawn[curve.name] == list(curve.exact)
     assert (len(data.curves) == 4) == (cpus == 1 or key == "zipf")
-    assert f"Exactly 0 up to {(1 << bits) - 1} guests." in style.alt(figure)
+    assert f"Exactly 0 up to {(1 << bits) - 1} guests." in figure.kvmlab_alt
     names = [text for text in figure.axes[0].texts if text.get_text() in {curve.name for curve in data.curves}]
     heights = sorted(text.xy[1] for text in names)
     per_pixel = figure.axes[0].get_ylim()[1] / (flush.PLOT_HEIGHT * 720)

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 import pytest
 
 from kvmlab.engine import InputError
-from kvmlab.figures import style
 from kvmlab.panels.flush import ENTRIES, flushes
 from kvmlab.rollover import measure, theory
 from kvmlab.rollover.schedules import SCHEDULES
@@ -176,7 +175,7 @@ def test_it_can_be_taken_along(tmp_path):
     figure = panel.figure("dark")
     said = [text.get_text() for text in [*figure.texts, *figure.axes[0].texts]]
     assert "300 guests in random order: one flush in 572 entries" in said
-    assert style.alt(figure) == label(panel)
+    assert figure.kvmlab_alt == label(panel)
 
 
 @pytest.mark.parametrize(

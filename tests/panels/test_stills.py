@@ -14,10 +14,10 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from kvmlab.engine import InputError
+from kvmlab.figures.files import save, to_bytes
 from kvmlab.panels import vmids
 from kvmlab.panels.stills import figure, filmstrip, gif
 from kvmlab.panels.stills.draw import measure
-from kvmlab.panels.stills.file import save, to_bytes
 from kvmlab.panels.stills.words import broken
 from kvmlab.scenes.fault.story import fault_scene
 from kvmlab.scenes.scene import SceneError, plain
@@ -171,7 +171,7 @@ def test_a_figure_says_in_words_what_it_shows(scene):
 
 SCRIPT = """
 import hashlib, sys
-from kvmlab.panels.stills.file import to_bytes
+from kvmlab.figures.files import to_bytes
 from kvmlab.panels.stills import figure, filmstrip, gif
 from kvmlab.scenes.fault.story import fault_scene
 from tests.scenes.runs import everything
@@ -212,8 +212,8 @@ def test_the_ending_chooses_the_format(scene, tmp_path, name, head):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("still.jpg", r"still.jpg'; it must end in .svg, .png or .pdf"),
-        ("still", "must end in .svg, .png or .pdf"),
+        ("still.jpg", r"still.jpg'; it must end in .svg, .pdf or .png"),
+        ("still", "must end in .svg, .pdf or .png"),
         ("missing/still.svg", "there is no directory"),
         ("folder.svg", "it is a directory"),
     ],
@@ -224,7 +224,7 @@ def test_a_wrong_path_is_said_in_words(scene, tmp_path, name, says):
         save(figure(scene, 0, words=False), tmp_path / name)
     with pytest.raises(InputError, match=r"must end in \.gif"):
         gif(scene, tmp_path / "walk.mp4", steps=[0])
-    with pytest.raises(InputError, match=r"must be the name of a file, such as 'step\.svg'"):
+    with pytest.raises(InputError, match=r"must be the name of a file, such as 'figure\.svg'"):
         save(figure(scene, 0, words=False), 3)
 
 

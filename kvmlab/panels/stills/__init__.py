@@ -1,5 +1,5 @@
 """Stills: a step of a run as a figure for slides, several side by side, and a walk as a moving picture. No browser."""
 
-from kvmlab.panels.stills.make import Still, figure, filmstrip, gif
+from kvmlab.panels.stills.make import figure, filmstrip, gif
 
-__all__ = ["Still", "figure", "filmstrip", "gif"]
+__all__ = ["figure", "filmstrip", "gif"]

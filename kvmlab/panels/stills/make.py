@@ -20,10 +20,9 @@ from tqdm.auto import tqdm
 from kvmlab.engine import InputError
 from kvmlab.engine.errors import check_int
 from kvmlab.figures.style import Slide, tokens
-from kvmlab.panels.files import checked, write
+from kvmlab.files import checked, write
 from kvmlab.panels.stills.css import Node, resolve
 from kvmlab.panels.stills.draw import draw
-from kvmlab.panels.stills.file import save
 from kvmlab.panels.stills.score import score, score_height
 from kvmlab.panels.stills.words import head_height, heading, words_beside
 from kvmlab.scenes.scene import ACTORS, Scene, plain
@@ -46,37 +45,8 @@ DPI = 100
 COLOURS = 256
 
 
-class Still(Slide):
-    """A figure of steps, which can be written to a file.
-
-    Attributes:
-        kvmlab_title: one line.
-    """
-
-    kvmlab_title = ""
-
-    def draw(self, renderer: Any) -> None:
-        """Draw it the same whatever has been set for other figures; letters keep the widths they are laid out for."""
-        with style.context(["default", {"text.hinting": "no_hinting"}]):
-            super().draw(renderer)
-
-    def save(self, path: str | PathLike[str]) -> Path:
-        """Write the figure to a file, replacing what was there; the same picture gives the same bytes.
-
-        Args:
-            path: the file; its name ends in ``.svg``, ``.png`` or ``.pdf``, and that chooses the format.
-
-        Returns:
-            The path.
-
-        Raises:
-            InputError: another ending, or nothing can be written there; the message says why.
-        """
-        return save(self, path)
-
-
 @style.context("default")
-def figure(scene: Scene, step: int, *, theme: str = "light", words: bool = True) -> Still:
+def figure(scene: Scene, step: int, *, theme: str = "light", words: bool = True) -> Slide:
     """Draw a run at one step, for a slide.
 
     Args:
@@ -107,7 +77,7 @@ def figure(scene: Scene, step: int, *, theme: str = "light", words: bool = True)
 
 
 @style.context("default")
-def filmstrip(scene: Scene, steps: Iterable[int], *, theme: str = "light") -> Still:
+def filmstrip(scene: Scene, steps: Iterable[int], *, theme: str = "light") -> Slide:
     """Draw several steps of a run side by side, each under its number and title.
 
     Args:
@@ -177,7 +147,7 @@ def _is_between(value: Any, least: float, most: float) -> bool:
     return isinstance(value, int | float) and least <= value <= most
 
 
-def _shot(still: Still) -> Image.Image:
+def _shot(still: Slide) -> Image.Image:
     """Return a figure as a picture of the 256 colours that it has most of."""
     canvas: Any = FigureCanvasAgg(still)
     canvas.draw()
@@ -207,9 +177,9 @@ def _chosen(scene: Scene, steps: Iterable[int], most: int) -> list[int]:
 # -- the page: one axes whose unit is one point, downwards -------------------------------------------------------------
 
 
-def _page(wide: float, high: float, picture: Node) -> tuple[Still, Axes]:
+def _page(wide: float, high: float, picture: Node) -> tuple[Slide, Axes]:
     """Return an empty page on the paper of the theme."""
-    still = Still(figsize=(wide / 72, high / 72), dpi=DPI, facecolor=picture.custom["--paper"])
+    still = Slide(figsize=(wide / 72, high / 72), dpi=DPI, facecolor=picture.custom["--paper"])
     axes = still.add_axes((0, 0, 1, 1), xlim=(0, wide), ylim=(high, 0))
     axes.set_axis_off()
     return still, axes
@@ -259,7 +229,7 @@ def _size(picture: Node) -> tuple[float, float]:
 # -- words for those who cannot see it ---------------------------------------------------------------------------------
 
 
-def _told(still: Still, title: Sequence[str], alt: Sequence[str]) -> Still:
+def _told(still: Slide, title: Sequence[str], alt: Sequence[str]) -> Slide:
     still.kvmlab_title, still.kvmlab_alt = ": ".join(title), " ".join(alt)
     return still
 

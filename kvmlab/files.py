@@ -1,7 +1,9 @@
-"""Files that panels write: the name is looked at first, and what is wrong with it is told in words."""
+"""Files that are written: the name is looked at first, and what is wrong with it is told in words."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from os import PathLike
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def checked(path: str | PathLike[str], suffixes: tuple[str, ...], example: str) 
 
 
 def write(file: Path, data: bytes) -> Path:
-    """Write a file, replacing what was there, as when a document is saved.
+    """Write a file, replacing what was there, as when a document is saved: all of it, or nothing is changed.
 
     Args:
         file: where; the directory must exist.
@@ -49,12 +51,27 @@ def write(file: Path, data: bytes) -> Path:
             raise NotADirectoryError(0, f"there is no directory {_short(file.parent)}")
         if file.is_dir():
             raise IsADirectoryError(0, "it is a directory")
-        file.write_bytes(data)
+        if file.exists() and not os.access(file, os.W_OK):
+            raise PermissionError(0, "Permission denied")
+        _replace(file.resolve(), data)
     except OSError as error:
         raise InputError(f"path is {_short(file)} and cannot be written: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"path is {_short(file)} and cannot be written: {error}") from None
     return file
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """Write beside the file first, so that at no moment half of it is there."""
+    beside = file.with_name(f".{file.name[:NAME_LIMIT]}.part")
+    try:
+        beside.write_bytes(data)
+        if file.exists():
+            shutil.copymode(file, beside)
+        beside.replace(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _short(value: object) -> str:

@@ -1,4 +1,7 @@
-"""Write a still as SVG, PNG or PDF: the same bytes each time, with words inside for those who cannot see it."""
+"""Write a figure as SVG, PNG or PDF: the same bytes each time.
+
+Inside are words for those who cannot see it, and where it comes from: version, scenario, seed.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,24 @@ from pathlib import Path
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from kvmlab.figures.style import SALT
-from kvmlab.panels.files import checked, write
+import kvmlab
+from kvmlab.engine.errors import InputError
+from kvmlab.files import checked, write
 
 _CLIP = re.compile(rb"(?<=[\"#])p[0-9a-f]{10}(?=[\")])")
-SUFFIXES = (".svg", ".png", ".pdf")
+KINDS = ("svg", "pdf", "png")
+SETTINGS = [
+    "default",
+    {"text.hinting": "no_hinting", "svg.fonttype": "path", "svg.hashsalt": "kvmlab", "pdf.fonttype": 42},
+]
+"""What is set while a figure is drawn, whatever has been set for other figures."""
 
 
 def save(figure: Figure, path: str | PathLike[str]) -> Path:
     """Write a figure to a file, replacing what was there.
 
     Args:
-        figure: what `figure` or `filmstrip` returned.
+        figure: any figure of kvmlab.
         path: the file; its name ends in ``.svg``, ``.png`` or ``.pdf``, and that chooses the format.
 
     Returns:
@@ -31,26 +40,31 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
     Raises:
         InputError: another ending, or nothing can be written there; the message says why.
     """
-    file = checked(path, SUFFIXES, "step.svg")
+    file = checked(path, tuple(f".{kind}" for kind in KINDS), "figure.svg")
     return write(file, to_bytes(figure, file.suffix.lower()[1:]))
 
 
-def to_bytes(figure: Figure, kind: str) -> bytes:
+def to_bytes(figure: Figure, kind: str = "svg") -> bytes:
     """Return a figure as a file: the same bytes for the same picture, given the same matplotlib.
 
     Args:
-        figure: what `figure` or `filmstrip` returned.
-        kind: "svg", "png" or "pdf".
+        figure: any figure of kvmlab.
+        kind: "svg" and "png" look the same everywhere, in "pdf" letters are text that can be searched.
+
+    Raises:
+        InputError: the kind is another.
     """
-    title, alt = (_one_line(getattr(figure, name, "")) for name in ("kvmlab_title", "kvmlab_alt"))
+    if kind not in KINDS:
+        raise InputError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
+    title, alt, source = (_one_line(getattr(figure, f"kvmlab_{name}", "")) for name in ("title", "alt", "source"))
+    maker = f"kvmlab {kvmlab.__version__}"
     about = {
-        "svg": {"Title": title, "Description": alt, "Date": None},
-        "png": {"Title": title, "Description": alt},
-        "pdf": {"Title": title, "Subject": alt, "CreationDate": None},
+        "svg": {"Title": title, "Description": alt, "Source": source, "Creator": maker, "Date": None},
+        "png": {"Title": title, "Description": alt, "Source": source, "Software": maker},
+        "pdf": {"Title": title, "Subject": alt, "Keywords": source, "Creator": maker, "CreationDate": None},
     }[kind]
     data = BytesIO()
-    # In SVG letters are outlines, so they look the same everywhere; in PDF they are text that can be searched.
-    with style.context(["default", {"svg.fonttype": "path", "svg.hashsalt": SALT, "pdf.fonttype": 42}]):
+    with style.context(SETTINGS):
         figure.savefig(data, format=kind, metadata=about)
     return _described(data.getvalue(), alt) if kind == "svg" else data.getvalue()
 

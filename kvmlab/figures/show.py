@@ -1,0 +1,59 @@
+"""Show a figure in a notebook: with a text alternative, and in the colours of the notebook's theme."""
+
+from __future__ import annotations
+
+import base64
+import html
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from kvmlab.figures.files import to_bytes
+
+WIDEST = 1280
+"""Pixels."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Hold a figure for a notebook: a picture with a text alternative, and that text alone where pictures do not go.
+
+    Args:
+        html: the picture.
+        words: the text alternative.
+    """
+
+    html: str
+    words: str
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """Return what Jupyter displays."""
+        del include, exclude
+        return {"text/html": self.html, "text/plain": self.words}
+
+
+def show(light: Figure, dark: Figure | None = None) -> Shown:
+    """Return the figure for a notebook.
+
+    Args:
+        light: the figure.
+        dark: the same figure in dark colours; where given, the notebook's own theme chooses.
+    """
+    if dark is None:
+        return Shown(_picture(light, ""), _words(light))
+    rule = (
+        "<style>body[data-jp-theme-light=false] .kvmlab-light,"
+        "body:not([data-jp-theme-light=false]) .kvmlab-dark{display:none}</style>"
+    )
+    return Shown(rule + _picture(light, "kvmlab-light") + _picture(dark, "kvmlab-dark"), _words(light))
+
+
+def _words(figure: Figure) -> str:
+    return str(getattr(figure, "kvmlab_alt", ""))
+
+
+def _picture(figure: Figure, name: str) -> str:
+    data = base64.b64encode(to_bytes(figure)).decode()
+    style = f"width:100%;max-width:{WIDEST}px;height:auto"
+    words = html.escape(_words(figure))
+    return f'<img class="{name}" alt="{words}" style="{style}" src="data:image/svg+xml;base64,{data}">'
