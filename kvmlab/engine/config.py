@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kvmlab.engine.errors import InputError, check_int
 
+ALLOCATORS = ("3.9", "5.18")
 RETRY_CHECKS = ("both", "none", "seq only", "count only", "sampled late")
 
 
@@ -29,6 +30,8 @@ class Config:
         retry: which test a fault makes before it maps: "both" as in Linux 3.9, or a broken one:
             "none", "seq only", "count only", "sampled late" (sequence read after the page look-up).
         fast_gup: the host upgrades a read to a writable page when it can, as since Linux 3.18 (2667f50e8b81).
+        allocator: whose way to give VMIDs: "3.9", a counter, or "5.18", the bitmap that replaced it
+            (arch/arm64/kvm/vmid.c); "5.18" needs fewer CPUs than there are VMIDs for guests.
         fixes: names from ``kvmlab.engine.kernel.fixes``: what upstream mended later.
         recording: whether events are kept.
     """
@@ -46,6 +49,7 @@ class Config:
     CONFIG_MMU_NOTIFIER: bool = True
     retry: str = "both"
     fast_gup: bool = False
+    allocator: str = "3.9"
     fixes: frozenset[str] = frozenset()
     recording: bool = True
 
@@ -67,3 +71,10 @@ class Config:
             raise InputError(f"long_bits is {self.long_bits!r}; allowed: 32 or 64")
         if self.retry not in RETRY_CHECKS:
             raise InputError(f"retry is {self.retry!r}; allowed: {', '.join(RETRY_CHECKS)}")
+        if self.allocator not in ALLOCATORS:
+            raise InputError(f"allocator is {self.allocator!r}; allowed: {', '.join(ALLOCATORS)}")
+        if self.allocator == "5.18" and self.ncpus >= (numbers := (1 << self.vmid_bits) - 1):
+            raise InputError(
+                f"ncpus is {self.ncpus}; allowed with allocator 5.18 and {self.vmid_bits} bits: 1 to {numbers - 1}, "
+                f"fewer than the {numbers} VMIDs, as each CPU can reserve one"
+            )

@@ -11,7 +11,7 @@ from kvmlab.engine.hardware.syndrome import Syndrome, encode_hpfar
 from kvmlab.engine.hardware.walker import PERMISSION, walk
 from kvmlab.engine.kernel.abort import kvm_handle_guest_abort
 from kvmlab.engine.kernel.kvm import Vcpu
-from kvmlab.engine.kernel.leave import exit_guest, guest_trap, leave_guest
+from kvmlab.engine.kernel.leave import exit_guest, guest_trap, kvm_arm_vmid_clear_active, leave_guest
 from kvmlab.engine.kernel.run import enter_guest
 from kvmlab.engine.tasks import Point, Steps
 
@@ -118,9 +118,13 @@ def make_run(vcpu: Vcpu, cpu: Cpu) -> Steps[None]:
         return
     linux = vcpu.kvm.linux
     leave_guest(linux, cpu)
+    if linux.kvm_arm_running_vcpu[cpu.number] not in (0, vcpu.ident):
+        kvm_arm_vmid_clear_active(linux, cpu)
     for other in linux.cpus:
         if linux.vcpu_on(other.number) is vcpu:
             leave_guest(linux, other)
+            if other is not cpu:
+                kvm_arm_vmid_clear_active(linux, other)
     linux.kvm_arm_running_vcpu[cpu.number] = vcpu.ident
     yield from enter_guest(vcpu, cpu)
 

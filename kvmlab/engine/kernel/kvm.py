@@ -44,11 +44,70 @@ class Mm(Protocol):
         """Note that the guest may write to the page."""
 
 
+class Vmids(Struct):
+    """What Linux 5.18 knows of VMIDs. An id is a number in the low ``Config.vmid_bits`` bits, its generation above.
+
+    Attributes:
+        vmid_generation: the generation in force, a multiple of ``1 << Config.vmid_bits``.
+        cur_idx: the number found last: where the next search for a free one begins.
+        vmid_map: one bit for each number of this generation, 64 to a word; 1: taken or reserved.
+        active_vmids: per CPU, the id of the VM that is on it; ``VMID_ACTIVE_INVALID`` when that was taken off; 0 after
+            a rollover.
+        reserved_vmids: per CPU, the id that was active there at the last rollover.
+
+    Source: arch/arm64/kvm/vmid.c, Linux 5.18.
+    """
+
+    vmid_generation = Field()
+    cur_idx = Field()
+
+    def __init__(self, stream: Stream, config: Config) -> None:
+        """Make the cells; those of a machine that uses them start as at boot."""
+        super().__init__(stream, "")
+        self.size = 1 << config.vmid_bits
+        self.VMID_ACTIVE_INVALID = self.size
+        self.vmid_map = Words(stream, "vmid_map", max(1, self.size // 64))
+        self.active_vmids = Words(stream, "active_vmids", config.ncpus)
+        self.reserved_vmids = Words(stream, "reserved_vmids", config.ncpus)
+        self.cpu_vmid_lock = Lock(stream, "cpu_vmid_lock")
+        if config.allocator == "5.18":
+            self.vmid_generation = self.size
+            self.cur_idx = 1
+
+    def find_zero(self, start: int) -> int:
+        """Return the first free number from ``start`` (1 or more) on, or 0 if there is none."""
+        skip = (1 << start % 64) - 1
+        for word in range(start // 64, self.vmid_map.size):
+            free = ~(self.vmid_map[word] | skip)
+            number = 64 * word + (free & -free).bit_length() - 1
+            if number < min(self.size, 64 * word + 64):
+                return number
+            skip = 0
+        return 0
+
+    @property
+    def free(self) -> int:
+        """How many numbers no guest has and no CPU reserves."""
+        return self.size - 1 - sum(word.bit_count() for word in self.vmid_map.values()) + (self.vmid_map[0] & 1)
+
+    def test_and_set(self, number: int) -> bool:
+        """Take a number; returns whether it was taken before."""
+        word, bit = self.vmid_map[number // 64], 1 << number % 64
+        if not word & bit:
+            self.vmid_map[number // 64] = word | bit
+        return bool(word & bit)
+
+    def clear(self) -> None:
+        """Make every number free."""
+        for word in range(self.vmid_map.size):
+            self.vmid_map[word] = 0
+
+
 class Linux(Struct):
     """The host kernel: its global variables, and what it runs on.
 
     Attributes:
-        kvm_vmid_gen: the VMID generation in force.
+        kvm_vmid_gen: the VMID generation in force; with the allocator of Linux 5.18 see ``vmids`` instead.
         kvm_next_vmid: the next VMID to hand out; 0: the numbers have run out.
         nr_vms: VMs made since boot.
         kvm_arm_running_vcpu: per CPU, the vCPU that runs or ran there last, as ``Vcpu.ident``; 0 for none.
@@ -74,7 +133,14 @@ class Linux(Struct):
         self.kvm_arm_running_vcpu = Words(stream, "kvm_arm_running_vcpu", len(cpus))
         self.stack_caches = [KvmMmuMemoryCache(stream, f"stack[{i}].cache") for i in range(KERNEL_STACKS)]
         self.stack_busy = Words(stream, "stack.busy", KERNEL_STACKS)
-        self.kvm_vmid_gen = 1
+        self.vmids = Vmids(stream, config)
+        if config.allocator == "3.9":
+            self.kvm_vmid_gen = 1
+
+    @property
+    def generation(self) -> int:
+        """The VMID generation in force, counted from 1, whichever allocator there is."""
+        return self.kvm_vmid_gen or self.vmids.vmid_generation >> self.config.vmid_bits
 
     def vcpu_on(self, cpu: int) -> Vcpu | None:
         """Return the vCPU that runs, or ran last, on a CPU."""
@@ -130,6 +196,7 @@ class Kvm(Struct):
         pgd: physical address of the level-1 table, 0 for NULL.
         vmid_gen: generation of the VMID, 0 for a new VM.
         vmid: the VMID.
+        vmid_id: both in one, as Linux 5.18 keeps them, see ``Vmids``; 0 with the allocator of Linux 3.9.
         vttbr: what the hyp code loads into VTTBR.
         mmu_notifier_seq: counts the host's changes that have ended.
         mmu_notifier_count: range changes under way; ``long``, so -1 is all ones.
@@ -144,6 +211,7 @@ class Kvm(Struct):
     mmu_notifier_seq = Field()
     mmu_notifier_count = Field()
     created = Field()
+    vmid_id = Field()
 
     def __init__(self, linux: Linux, number: int, vcpus: int, mm: Mm, io_mem_abort: Callable[[Vcpu, int], int]) -> None:
         """Make the struct, all zero, with ``vcpus`` vCPUs.

@@ -48,3 +48,15 @@ def leave_guest(linux: Linux, cpu: Cpu) -> None:
     vcpu = linux.vcpu_on(cpu.number)
     if vcpu is not None and cpu.in_guest:
         exit_guest(vcpu, cpu)
+
+
+def kvm_arm_vmid_clear_active(linux: Linux, cpu: Cpu) -> None:
+    """Note that no VM is active on a CPU: its vCPU is taken off, so a rollover need not reserve its number.
+
+    With the allocator of Linux 3.9 nothing happens.
+
+    Source: kvm_arm_vmid_clear_active, arch/arm64/kvm/vmid.c, Linux 5.18. Differs: a vCPU is taken off when another
+    takes its CPU, when it moves and when its VM ends; not when it waits or asks user space for something.
+    """
+    if linux.config.allocator == "5.18":
+        linux.vmids.active_vmids[cpu.number] = linux.vmids.VMID_ACTIVE_INVALID
