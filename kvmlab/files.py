@@ -46,19 +46,56 @@ def write(file: Path, data: bytes) -> Path:
     Raises:
         InputError: nothing can be written there; the message says why.
     """
+    ready(file)
+    try:
+        _replace(file.resolve(), data)
+    except OSError as error:
+        raise InputError(f"path is {_short(file)} and cannot be written: {error.strerror}") from None
+    return file
+
+
+def ready(file: Path) -> None:
+    """Look whether a file can be written, before work is put into what shall stand in it.
+
+    Args:
+        file: where; the directory must exist.
+
+    Raises:
+        InputError: nothing can be written there; the message says why.
+    """
     try:
         if not file.parent.is_dir():
             raise NotADirectoryError(0, f"there is no directory {_short(file.parent)}")
         if file.is_dir():
             raise IsADirectoryError(0, "it is a directory")
-        if file.exists() and not os.access(file, os.W_OK):
-            raise PermissionError(0, "Permission denied")
-        _replace(file.resolve(), data)
+        if not os.access(file if file.exists() else file.parent, os.W_OK):
+            raise PermissionError(0, "it may not be written")
     except OSError as error:
         raise InputError(f"path is {_short(file)} and cannot be written: {error.strerror}") from None
     except ValueError as error:
         raise InputError(f"path is {_short(file)} and cannot be written: {error}") from None
-    return file
+
+
+def directory(path: str | PathLike[str]) -> Path:
+    """Return a directory that files are to be written in, made if it is not there.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        InputError: it is no name of one, or it cannot be made.
+    """
+    try:
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+    except TypeError:
+        raise InputError(f"path is {_short(path)}; it must be the name of a directory") from None
+    except FileExistsError:
+        raise InputError(f"path is {_short(path)}; it is no directory") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"path is {_short(path)} and cannot be made: {why}") from None
+    return folder
 
 
 def _replace(file: Path, data: bytes) -> None:

@@ -10,6 +10,7 @@ from html import escape
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from matplotlib import style
 from matplotlib.figure import Figure
@@ -20,7 +21,7 @@ from kvmlab.files import checked, write
 
 _CLIP = re.compile(rb"(?<=[\"#])p[0-9a-f]{10}(?=[\")])")
 KINDS = ("svg", "pdf", "png")
-SETTINGS = [
+SETTINGS: list[str | dict[str, Any]] = [
     "default",
     {"text.hinting": "no_hinting", "svg.fonttype": "path", "svg.hashsalt": "kvmlab", "pdf.fonttype": 42},
 ]

@@ -1,16 +1,18 @@
 """Draw how often VMIDs run out: full TLB flushes per 1,000 guest entries against the number of running guests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tqdm.auto import tqdm
 
 from kvmlab.figures.style import Slide, tokens
-from kvmlab.rollover import measure, theory
-from kvmlab.rollover.schedules import SCHEDULES, round_robin, uniform
+from kvmlab.rollover import theory
+from kvmlab.rollover.schedules import SCHEDULES, Schedule
+from kvmlab.rollover.simulate import simulate
 from kvmlab.rollover.survey import APPROXIMATE, PER, Survey
 from kvmlab.scenes.flush import words
 from kvmlab.scenes.flush.picture import apart
@@ -102,30 +104,28 @@ def flush_data(vmid_bits: int = 8, *, entries: int = 100_000, seed: int = 1, pro
     most = 2 * (numbers + 1)
     guests = [*_spread(1, numbers, MARKS_BEFORE, 1), *_spread(numbers + 1, most, MARKS_AFTER, 2)]
 
-    def curve(name: str, token: str, marker: str, size: int, order: measure.Order, law: Law) -> Curve:
-        runs = measure.sweep(order, guests, entries, vmid_bits=vmid_bits, progress=progress)
+    def curve(name: str, token: str, marker: str, size: int, order: Schedule, law: Law) -> Curve:
+        bar = tqdm(guests, desc="guests", leave=False, disable=not progress)
+        runs = {n: simulate(order, n, entries, vmid_bits=vmid_bits, seed=seed) for n in bar}
         exact = tuple((n, PER * float(law(n, vmid_bits).rate)) for n in range(1, most + 1))
         gap = law(most, vmid_bits)
         end = f"{most} guests: one in {gap.mean:.0f}" if gap.variance else f"one entry in {gap.mean:.0f}, always"
         return Curve(name, token, marker, size, exact, tuple((n, PER * run.rate) for n, run in runs.items()), end)
 
-    def random(n: int) -> Iterator[int]:
-        return uniform(n, seed)
-
     return FlushData(
         vmid_bits,
         entries,
         (
-            curve("in turn (round robin)", "rr", "s", 16, round_robin, theory.round_robin),
-            curve("in random order", "uni", "o", 12, random, theory.uniform),
+            curve("in turn (round robin)", "rr", "s", 16, SCHEDULES["round-robin"], theory.round_robin),
+            curve("in random order", "uni", "o", 12, SCHEDULES["uniform"], theory.uniform),
         ),
     )
 
 
 _LOOKS = {
-    "in turn": ("rr", "s", 16),
-    "random": ("uni", "o", 12),
-    "bursts": ("host", "D", 12),
+    "round-robin": ("rr", "s", 16),
+    "uniform": ("uni", "o", 12),
+    "runs": ("host", "D", 12),
     "zipf": ("zipf", "^", 14),
 }
 """Each schedule's colour, and the shape and size of its marks."""

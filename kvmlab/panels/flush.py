@@ -31,7 +31,7 @@ def flushes(
     guests: int | None = None,
     *,
     vmid_bits: int = 8,
-    schedule: str = "random",
+    schedule: str = "uniform",
     cpus: int = 1,
     entries: int = 30_000,
     start: str = "end",
@@ -42,7 +42,7 @@ def flushes(
     Args:
         guests: running guests, 1 to 2**(vmid_bits + 1); some more than there are VMIDs if not given.
         vmid_bits: width of a VMID, 4 to 16 bits.
-        schedule: "in turn", "random", "bursts" or "zipf".
+        schedule: "round-robin", "uniform", "runs" or "zipf".
         cpus: CPUs, 1 to 4; each guest has one vCPU.
         entries: guest entries behind each simulated point: 3000, 10000, 30000 or 100000.
         start: "end" to see everything at once, "begin" to build the picture up from an empty one.

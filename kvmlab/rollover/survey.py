@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from kvmlab.engine.errors import InputError, check_int
 from kvmlab.rollover import theory
-from kvmlab.rollover.measure import Run, count
+from kvmlab.rollover.laws import law
 from kvmlab.rollover.schedules import SCHEDULES
-from kvmlab.rollover.theory import Gap
+from kvmlab.rollover.simulate import Run, simulate
+from kvmlab.rollover.theory import MANY, Gap
 
 PER = 1000
 LEAST_BITS = 4
 MOST_CPUS = 4
 MOST_ENTRIES = 300_000
-MANY = 5
-"""From so many gaps on, the rate of a run lies in the interval that the central limit theorem gives."""
 _POINTS, _MARKS = 48, 6
 
-Law = Callable[[int, int, int], Gap | None]
-
-
-def _zipf(guests: int, vmid_bits: int, cpus: int) -> Gap | None:
-    """Return the approximation, or None where there is none: on several CPUs."""
-    return theory.zipf(guests, vmid_bits) if cpus == 1 or guests <= theory.usable(vmid_bits) else None
-
-
-LAWS: dict[str, Law] = {
-    "in turn": theory.round_robin,
-    "random": theory.uniform,
-    "bursts": theory.bursts,
-    "zipf": _zipf,
-}
-"""The gap under each schedule, from guests, VMID bits and CPUs."""
 APPROXIMATE = frozenset({"zipf"})
-"""Schedules whose law is not exact."""
+"""Schedules for which an approximation is drawn: the exact law would take too long for a slider."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +30,7 @@ class Setting:
     Args:
         guests: running guests, 1 to twice the number of VMIDs.
         vmid_bits: width of a VMID, 4 to 16 bits.
-        schedule: "in turn", "random", "bursts" or "zipf".
+        schedule: "round-robin", "uniform", "runs" or "zipf".
         cpus: CPUs, 1 to 4.
         entries: guest entries behind each counted rate, 1 to 300000.
         seed: of the random numbers, 0 or more.
@@ -58,7 +41,7 @@ class Setting:
 
     guests: int = 300
     vmid_bits: int = 8
-    schedule: str = "random"
+    schedule: str = "uniform"
     cpus: int = 1
     entries: int = 30_000
     seed: int = 1
@@ -109,7 +92,7 @@ class Survey:
             schedule: another schedule than the setting's.
         """
         one = self.setting
-        return LAWS[schedule or one.schedule](one.guests, one.vmid_bits, one.cpus)
+        return _gap(schedule or one.schedule, one.guests, one.vmid_bits, one.cpus)
 
     def band(self, level: float = 0.95) -> tuple[tuple[int, float, float], ...]:
         """Return where counted rates lie with that probability: guests, lowest and highest rate per 1,000 entries.
@@ -142,13 +125,18 @@ def survey(setting: Setting) -> Survey:
 def _line(key: str, vmid_bits: int, cpus: int) -> tuple[tuple[int, Gap], ...]:
     first = theory.usable(vmid_bits) + 1
     points = _spread(first, 2 * first, _POINTS if vmid_bits < 12 else _POINTS // 3)
-    found = ((n, LAWS[key](n, vmid_bits, cpus)) for n in points)
+    found = ((n, _gap(key, n, vmid_bits, cpus)) for n in points)
     return tuple((n, gap) for n, gap in found if gap)
+
+
+def _gap(key: str, guests: int, vmid_bits: int, cpus: int) -> Gap | None:
+    known = law(SCHEDULES[key], guests, vmid_bits, cpus, approximate=True)
+    return known.gap if known else None
 
 
 @lru_cache(maxsize=1024)
 def _run(key: str, guests: int, entries: int, vmid_bits: int, cpus: int, seed: int) -> Run:
-    return count(SCHEDULES[key], guests, entries, vmid_bits=vmid_bits, cpus=cpus, seed=seed)
+    return simulate(SCHEDULES[key], guests, entries, vmid_bits=vmid_bits, cpus=cpus, seed=seed)
 
 
 def _spread(first: int, last: int, points: int) -> list[int]:

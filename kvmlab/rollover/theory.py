@@ -22,7 +22,7 @@ Number = float | Fraction
 MAX_BITS = 16
 MAX_GUESTS = 1 << 24
 MAX_ENTRIES = 1 << 62
-MAX_CPUS = 8
+MAX_CPUS = 64
 BURST = 8
 """Entries in a row by one guest, where guests enter in bursts."""
 
@@ -60,13 +60,20 @@ class Gap:
         Source: central limit theorem for renewal counts; standard deviation sqrt(variance / (entries * mean**3)).
         """
         check_int("entries", entries, 1, MAX_ENTRIES)
-        if not 0 < level < 1:
-            raise InputError(f"level is {level}; allowed: above 0 and below 1")
-        if math.isinf(self.mean):
-            return 0.0, 0.0
         rate = float(self.rate)
-        reach = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(float(self.variance) * rate**3 / entries)
+        reach = normal(level) * math.sqrt(float(self.variance) * rate**3 / entries) if rate else 0.0
         return rate - reach, rate + reach
+
+    def spread(self, entries: int) -> float:
+        """Return the standard deviation of the number of full flushes in a run of many gaps.
+
+        Args:
+            entries: length of the run, in guest entries, 0 or more.
+
+        Source: central limit theorem for renewal counts; flushes are whole numbers, which adds a twelfth.
+        """
+        rate = float(self.rate)
+        return math.sqrt(float(self.variance) * rate**3 * entries + 1 / 12) if rate and self.variance else 0.0
 
     def flushes(self, entries: int, *, cold_boot: bool = False) -> float:
         """Return the mean number of full flushes in the first guest entries after boot.
@@ -94,6 +101,22 @@ class Gap:
 
 
 NEVER = Gap(math.inf, 0)
+MANY = 5
+"""From so many gaps on, what a run comes to lies about its mean as the central limit theorem says."""
+
+
+def normal(level: float) -> float:
+    """Return how many standard deviations to either side hold a normal variable with the given probability.
+
+    Args:
+        level: probability, above 0 and below 1.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level is {level}; allowed: above 0 and below 1")
+    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def usable(vmid_bits: int) -> int:
@@ -114,16 +137,16 @@ def round_robin(guests: int, vmid_bits: int = 8, cpus: int = 1) -> Gap:
     Args:
         guests: number of running guests, 1 to 2**24.
         vmid_bits: width of a VMID, 2 to 16 bits.
-        cpus: number of CPUs, 1 to 8, fewer than there are VMIDs; see `uniform`.
+        cpus: number of CPUs P, 1 to 64, fewer than there are VMIDs; see `uniform`.
 
     Returns:
-        Always U entries: each one is by a guest that lost its number, so a generation lasts as long as its numbers.
+        Always U + 1 - P entries: each one is by a guest that lost its number, and a generation begins with P in use.
 
     Raises:
         InputError: if an argument is out of range.
     """
     numbers = _numbers(guests, vmid_bits, cpus)
-    return Gap(numbers, 0) if guests > numbers else NEVER
+    return Gap(numbers + 1 - cpus, 0) if guests > numbers else NEVER
 
 
 def uniform(guests: int, vmid_bits: int = 8, cpus: int = 1, *, exact: bool = False) -> Gap:
@@ -132,22 +155,24 @@ def uniform(guests: int, vmid_bits: int = 8, cpus: int = 1, *, exact: bool = Fal
     With i guests numbered in this generation, a draw needs a new number with probability (N - i) / N. So the wait for
     the next one is geometric, and the gap is the sum of U independent waits, i = 1 to U.
 
-    With P CPUs the draw is among the N - P + 1 guests that run on no other CPU. A rollover takes the P - 1 guests on
-    the other CPUs out, and they come back at once: P - 1 more entries, and P guests numbered to begin with.
+    With P CPUs the draw is among the N - P + 1 guests that run on no other CPU, and a generation begins with P guests
+    numbered: the one that flushed, and the P - 1 on the other CPUs. Linux 3.9 takes those out of the guest, and they
+    come back at once; these P - 1 entries at each flush come on top of the entries counted here. Since 5.18 they stay
+    in the guest and keep their number.
 
     Args:
         guests: number of running guests N, 1 to 2**24, each with one vCPU.
         vmid_bits: width of a VMID, 2 to 16 bits.
-        cpus: number of CPUs P, 1 to 8, fewer than there are VMIDs.
+        cpus: number of CPUs P, 1 to 64, fewer than there are VMIDs.
         exact: return fractions, not floats (for small cases: the fractions grow with 2**vmid_bits).
 
     Raises:
         InputError: if an argument is out of range.
     """
-    return bursts(guests, vmid_bits, cpus, length=1, exact=exact)
+    return runs(guests, vmid_bits, cpus, length=1, exact=exact)
 
 
-def bursts(guests: int, vmid_bits: int = 8, cpus: int = 1, *, length: int = BURST, exact: bool = False) -> Gap:
+def runs(guests: int, vmid_bits: int = 8, cpus: int = 1, *, length: int = BURST, exact: bool = False) -> Gap:
     """Return the gap when each turn, of several entries in a row, goes to a guest drawn at random.
 
     Only the first entry of a turn can need a number, so the gap is as many times as long as for single entries.
@@ -166,49 +191,57 @@ def bursts(guests: int, vmid_bits: int = 8, cpus: int = 1, *, length: int = BURS
     check_int("length", length, 1, MAX_ENTRIES)
     if guests <= numbers:
         return NEVER
-    free = guests - cpus + 1
-    new = range(guests - numbers, free)  # guests without a number, at the last wait and at the first
-    if exact:
-        sum_of_waits = sum((Fraction(free, i) for i in new), Fraction(0))
-        return Gap(
-            length * sum_of_waits + cpus - 1,
-            length**2 * sum((Fraction((free - i) * free, i**2) for i in new), Fraction(0)),
-        )
-    floats = np.arange(new.start, new.stop, dtype=float)
-    mean, variance = (free / floats).sum(), ((free - floats) * free / floats**2).sum()
-    return Gap(length * float(mean) + cpus - 1, length**2 * float(variance))
+    return _waits(range(guests - numbers, guests - cpus + 1), guests - cpus + 1, length, exact)
 
 
-def zipf(guests: int, vmid_bits: int = 8) -> Gap:
-    """Return the gap, nearly, when guest i is drawn in proportion to 1 / i, on one CPU.
-
-    The number of different guests after t entries is taken to be what it is on average, and the gap is the t at which
-    that is U + 1/2. For 8 bits that is within 0.4 % of the exact mean from 257 guests on, and within 2 % at 256.
+def switches(guests: int, vmid_bits: int = 8, *, length: int = BURST, exact: bool = False) -> Gap:
+    """Return the gap on one CPU when each turn goes to a guest drawn at random from all but the last one.
 
     Args:
-        guests: number of running guests, 1 to 2**24.
+        guests: number of running guests, as for `uniform`.
         vmid_bits: width of a VMID, 2 to 16 bits.
-
-    Returns:
-        An approximate mean; the variance is not known (nan).
+        length: entries in a turn, 1 or more.
+        exact: return fractions, not floats.
 
     Raises:
         InputError: if an argument is out of range.
-
-    Source: Che's approximation, with a half added for the whole numbers.
     """
     numbers = _numbers(guests, vmid_bits)
-    if guests <= numbers:
-        return NEVER
-    share = 1 / np.arange(1, guests + 1)
-    share /= share.sum()
-    entries = float(numbers)
-    while True:  # Newton from below, on a concave function: every step goes up to the solution and never beyond it
-        unseen = np.exp(-share * entries)
-        step = (numbers + 0.5 - guests + unseen.sum()) / (share * unseen).sum()
-        entries += step
-        if step <= 1e-9 * entries:
-            return Gap(entries, math.nan)
+    check_int("length", length, 1, MAX_ENTRIES)
+    return _waits(range(guests - numbers, guests), guests - 1, length, exact) if guests > numbers else NEVER
+
+
+def sticky(guests: int, vmid_bits: int = 8, *, stay: Number = 0.9, exact: bool = False) -> Gap:
+    """Return the gap on one CPU when each entry is by the same guest again, or by one drawn from all.
+
+    Args:
+        guests: number of running guests, as for `uniform`.
+        vmid_bits: width of a VMID, 2 to 16 bits.
+        stay: probability that nothing is drawn, 0 to below 1; a fraction for an exact result.
+        exact: return fractions, not floats.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+    numbers = _numbers(guests, vmid_bits)
+    if not 0 <= stay < 1:
+        raise InputError(f"stay is {stay}; allowed: 0 to below 1")
+    draws = guests / (1 - (Fraction(stay) if exact else stay))  # a draw of N stands for so many entries
+    return _waits(range(guests - numbers, guests), draws, 1, exact) if guests > numbers else NEVER
+
+
+def _waits(new: range, draws: Number, length: int, exact: bool) -> Gap:
+    """Return the sum of geometric waits: a number is needed with probability i / draws, for each i in `new`.
+
+    A turn has `length` entries, and only its first can need a number.
+    """
+    if exact:
+        waits = [Fraction(draws) / i for i in new]
+        zero = Fraction(0)
+        return Gap(length * sum(waits, zero), length**2 * sum((wait * wait - wait for wait in waits), zero))
+    floats, drawn = np.arange(new.start, new.stop, dtype=float), float(draws)
+    mean, variance = (drawn / floats).sum(), ((drawn - floats) * drawn / floats**2).sum()
+    return Gap(length * float(mean), length**2 * float(variance))
 
 
 def _numbers(guests: int, vmid_bits: int, cpus: int = 1) -> int:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from kvmlab.engine.errors import InputError
-from kvmlab.rollover import measure, theory
-from kvmlab.rollover.schedules import SCHEDULES
+from kvmlab.rollover import theory
 
 ORACLE = json.loads((Path(__file__).parent.parent / "oracles" / "vmid_rollover.json").read_text())
 UNIFORM = ORACLE["uniform_iid"]["table"]
@@ -119,42 +118,73 @@ def test_bad_values_are_named(call: Callable[[], object], words: str) -> None:
         call()
 
 
-def test_bursts_and_cpus_as_in_the_reference() -> None:
+def test_runs_switches_and_sticky_owners_as_in_the_reference() -> None:
+    checked = 0
     for guests, row in ORACLE["sticky"]["table"].items():
-        if (mean := row["runs_k10_iid_owner"]["gap_mean"]) is not None:
-            assert theory.bursts(int(guests), length=10).mean == pytest.approx(mean, rel=1e-12)
-        else:
-            assert theory.bursts(int(guests)) is theory.NEVER
+        n = int(guests)
+        for column, gap in {
+            "runs_k10_iid_owner": theory.runs(n, length=10),
+            "runs_k10_owner_changes": theory.switches(n, length=10),
+            "stay_prob_0.9": theory.sticky(n, stay=0.9),
+        }.items():
+            mean = row[column]["gap_mean"]
+            if mean is None:
+                assert gap is theory.NEVER
+                continue
+            assert gap.mean == pytest.approx(mean, rel=1e-12)
+            checked += 1
+            counted, flushes = row[column]["sim_gap"], row[column]["sim_flushes"]
+            assert abs(counted - gap.mean) < 4 * (gap.variance / flushes) ** 0.5
+    assert checked == 21
+
+
+def test_several_cpus_as_in_the_reference() -> None:
     checked = 0
     for guests, rows in ORACLE["pcpus"]["table"].items():
         for cpus, row in rows.items():
-            if row["uniform_gap_events"] is not None and int(cpus) <= theory.MAX_CPUS:
+            if row["uniform_gap_events"] is not None:
                 gap = theory.uniform(int(guests), 8, int(cpus))
-                assert gap.mean == pytest.approx(row["uniform_gap_events"] + int(cpus) - 1, rel=1e-12)
-                assert theory.round_robin(int(guests), 8, int(cpus)).mean == row["rr_gap_events"] + int(cpus) - 1
+                assert gap.mean == pytest.approx(row["uniform_gap_events"], rel=1e-12)
+                assert theory.round_robin(int(guests), 8, int(cpus)).mean == row["rr_gap_events"]
                 checked += 1
-    assert checked > 10
+    assert checked > 20
 
 
-def test_zipf_is_near_the_exact_mean() -> None:
-    checked = 0
-    for guests, row in ORACLE["zipf"]["table"]["1.0"].items():
-        gap = theory.zipf(int(guests))
-        if row["gap_mean"] is None:
-            assert gap is theory.NEVER
-        else:
-            assert gap.mean == pytest.approx(row["fluid"], rel=1e-8)
-            assert gap.mean == pytest.approx(row["gap_mean"], rel=0.022 if guests == "256" else 0.004)
-            checked += 1
-    assert checked >= 4
-    assert math.isnan(theory.zipf(300).variance)
+def test_fractions_of_the_others() -> None:
+    """Each wait by hand: 4 guests, 3 numbers; a turn of 2 entries; stay with one half."""
+    third, half = Fraction(1, 3), Fraction(1, 2)
+    assert theory.switches(4, 2, length=2, exact=True).mean == 2 * (1 + 1 / (2 * third) + 1 / third)
+    waits = [1 / (half * Fraction(3 - k, 4)) for k in range(3)]
+    assert theory.sticky(4, 2, stay=half, exact=True) == theory.Gap(sum(waits), sum(w * w - w for w in waits))
+    assert theory.sticky(4, 2, stay=0, exact=True) == theory.uniform(4, 2, exact=True)
 
 
-@pytest.mark.parametrize(("bits", "cpus"), [(8, 1), (4, 4), (6, 2)])
-@pytest.mark.parametrize("key", ["random", "bursts"])
-def test_counted_rates_lie_in_the_interval_as_often_as_it_says(key: str, bits: int, cpus: int) -> None:
-    law, guests, entries = {"random": theory.uniform, "bursts": theory.bursts}[key], 2 << bits, 40 << bits
-    low, high = law(guests, bits, cpus).interval(entries * 8, level=0.95)
-    runs = (measure.count(SCHEDULES[key], guests, entries * 8, vmid_bits=bits, cpus=cpus, seed=s) for s in range(60))
-    inside = sum(low <= run.rate <= high for run in runs)
-    assert inside >= 50  # of 60: fewer than that has a chance below 1 in 10,000
+def chain(numbers: int, draw: Callable[[frozenset[int], int], dict[int, Fraction]]) -> Fraction:
+    """The mean gap from first principles: a chain over who has a number and who entered last, solved in fractions.
+
+    Whoever flushes first is guest 0, as all guests are alike.
+    """
+    from functools import cache
+
+    @cache
+    def left(numbered: frozenset[int], last: int) -> Fraction:
+        chances = draw(numbered, last)
+        new = {guest: chance for guest, chance in chances.items() if guest not in numbered}
+        # entries by guests with a number change nothing but who is last, and with alike guests that does not matter
+        wait = 1 / sum(new.values(), Fraction(0))
+        if len(numbered) == numbers:
+            return wait
+        return wait + sum(p * wait * left(numbered | {guest}, guest) for guest, p in new.items())
+
+    return left(frozenset({0}), 0)
+
+
+@pytest.mark.parametrize(("guests", "bits"), [(4, 2), (5, 2), (6, 2), (9, 3)])
+def test_uniform_from_first_principles(guests: int, bits: int) -> None:
+    numbers = theory.usable(bits)
+    assert theory.uniform(guests, bits, exact=True).mean == chain(
+        numbers, lambda numbered, last: dict.fromkeys(range(guests), Fraction(1, guests))
+    )
+    assert theory.switches(guests, bits, length=1, exact=True).mean == chain(
+        numbers, lambda numbered, last: {g: Fraction(1, guests - 1) for g in range(guests) if g != last}
+    )

@@ -13,7 +13,7 @@ from kvmlab.scenes.svg import number
 WIDTH, HEIGHT = 800, 400
 LEFT, RIGHT, TOP, BOTTOM = 56, 560, 62, 336
 LABEL_X, LABEL_HIGH = 576, 40
-HUES = {"in turn": "rr", "random": "uni", "bursts": "burst", "zipf": "zipf"}
+HUES = {"round-robin": "rr", "uniform": "uni", "runs": "burst", "zipf": "zipf"}
 """Each curve's class: its colour, and below the shape of its marks."""
 MARK = 6.5
 
@@ -123,7 +123,7 @@ def _found(found: Survey, plane: Plane) -> list[str]:
     parts.append(svg.line(f"M{number(x)} {TOP - 20}V{BOTTOM}", css="here"))
     for n, run in found.runs.items():
         at_x, at_y = plane.x(n), plane.y(PER * run.rate)
-        if not band and len(run.after_boot) > 1:
+        if not band and run.gaps > 1:
             low, high = run.gap.interval(one.entries)
             parts.append(
                 svg.line(f"M{number(at_x)} {number(plane.y(PER * high))}V{number(plane.y(PER * low))}", css="whisker")
@@ -141,9 +141,9 @@ def _mark(key: str, x: float, y: float, css: str) -> str:
     """Return a mark: a square, a disc, a diamond or a triangle."""
     r = MARK
     shapes = {
-        "in turn": f"M{number(x - r + 1)} {number(y - r + 1)}h{2 * r - 2}v{2 * r - 2}h{2 - 2 * r}z",
-        "random": f"M{number(x - r)} {number(y)}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z",
-        "bursts": f"M{number(x)} {number(y - r - 1)}l{r + 1} {r + 1}l{-r - 1} {r + 1}l{-r - 1} {-r - 1}z",
+        "round-robin": f"M{number(x - r + 1)} {number(y - r + 1)}h{2 * r - 2}v{2 * r - 2}h{2 - 2 * r}z",
+        "uniform": f"M{number(x - r)} {number(y)}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0z",
+        "runs": f"M{number(x)} {number(y - r - 1)}l{r + 1} {r + 1}l{-r - 1} {r + 1}l{-r - 1} {-r - 1}z",
         "zipf": f"M{number(x)} {number(y - r - 1)}l{r + 1} {2 * r}h{-2 * r - 2}z",
     }
     return svg.line(shapes[key], css=css)

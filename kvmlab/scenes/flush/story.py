@@ -11,7 +11,7 @@ from kvmlab.scenes.flush.picture import markup
 from kvmlab.scenes.question import Question, question
 from kvmlab.scenes.scene import Picture, Scene, Step, changes
 
-PARTS = ("zero", "cliff", "in turn", "random", "bursts", "zipf", "found")
+PARTS = ("zero", "cliff", "round-robin", "uniform", "runs", "zipf", "found")
 """What the picture is built up from, in order."""
 FN = "update_vttbr()"
 
@@ -71,7 +71,7 @@ def flush_scene(found: Survey) -> Scene:
 def _tellings(found: Survey) -> list[Telling]:
     one = found.setting
     numbers, most = one.numbers, one.most
-    random = found.lines["random"][0][1].mean
+    random = found.lines["uniform"][0][1].mean
     seen: tuple[str, ...] = ()
     told = [
         Telling(
@@ -84,7 +84,7 @@ def _tellings(found: Survey) -> list[Telling]:
 
     def tell(part: str, title: str, why: str, ask: Question | None = None, *log: str) -> None:
         nonlocal seen
-        seen = (*seen, part, *(("cliff",) if part == "in turn" else ()))
+        seen = (*seen, part, *(("cliff",) if part == "round-robin" else ()))
         told.append(Telling(title, why, seen, part, log, ask))
 
     def rates(key: str) -> str:
@@ -108,7 +108,7 @@ def _tellings(found: Survey) -> list[Telling]:
         ),
     )
     tell(
-        "in turn",
+        "round-robin",
         f"{numbers + 1} guests in turn: one flush every {numbers} entries",
         "{c|One guest too many}, and whoever is next has always just lost its number. "
         "{e|From never to the most there can be} in a single step.",
@@ -118,10 +118,10 @@ def _tellings(found: Survey) -> list[Telling]:
             [(str(numbers + 1), "M24"), (str(numbers * (numbers + 1)), "")],
             "Whoever is next in turn has always just lost its number, so every entry takes a new one.",
         ),
-        rates("in turn"),
+        rates("round-robin"),
     )
     tell(
-        "random",
+        "uniform",
         "In random order it is a slope, not a wall",
         "{c|Some guests come back before the last number is taken}, and need no new one. "
         f"So {{e|a generation lasts longer}}: {random:.0f} entries with {numbers + 1} guests.",
@@ -131,15 +131,15 @@ def _tellings(found: Survey) -> list[Telling]:
             [("more", ""), ("as many: there is one guest too many", "")],
             "A guest that is drawn again in the same generation needs no new number.",
         ),
-        rates("random"),
+        rates("uniform"),
     )
     tell(
-        "bursts",
+        "runs",
         f"In bursts of {BURST} entries: {BURST} times as rare",
         f"{{c|Only the first of {BURST} entries in a row can need a number}}. The other {BURST - 1} "
         "{e|cost nothing}: the guest still has it.",
         None,
-        rates("bursts"),
+        rates("runs"),
     )
     tell(
         "zipf",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from kvmlab.rollover.schedules import SCHEDULES
-from kvmlab.rollover.survey import APPROXIMATE, MANY, PER, Survey
-from kvmlab.rollover.theory import BURST, Gap, Number
+from kvmlab.rollover.survey import APPROXIMATE, PER, Survey
+from kvmlab.rollover.theory import BURST, MANY, Gap, Number
 
 SHORT = {key: one.short for key, one in SCHEDULES.items()}
 """What the curves are called where they end."""
@@ -37,17 +37,17 @@ def why(found: Survey) -> str:
             "{e|No flush} after the one at the very first entry after boot; this zero is exact."
         )
     gap = found.gap()
-    if one.schedule == "in turn":
+    if one.schedule == "round-robin":
         return (
             "{c|Whoever is next has lost its number}, so every entry takes a new one: "
             f"{{e|{one.numbers} entries use up {one.numbers} numbers}}, however many guests wait."
         )
-    if one.schedule == "random":
+    if one.schedule == "uniform":
         return (
             f"{{c|A guest that is drawn again keeps its number}}, so a generation lasts "
             f"{{e|{_mean(gap)} entries on average}}. The more guests, the rarer that is."
         )
-    if one.schedule == "bursts":
+    if one.schedule == "runs":
         return (
             f"{{c|Only the first of {BURST} entries in a row can need a number}}, so a generation lasts "
             f"{{e|about {BURST} times as long}} as in random order: {_mean(gap)} entries."
@@ -65,7 +65,7 @@ def numbers(found: Survey) -> list[str]:
     said = []
     if one.cpus > 1:
         others = "guest on the other CPU enters" if one.cpus == 2 else f"guests on the {one.cpus - 1} other CPUs enter"
-        said.append(f"at each rollover the {others} again at once; that is counted")
+        said.append(f"at each rollover the {others} again at once; these come on top")
     if one.guests <= one.numbers:
         said.append("exact: 0 after the first entry; the gap has no end")
     elif gap is None:
@@ -78,9 +78,10 @@ def numbers(found: Survey) -> list[str]:
         elif gap.variance and not math.isnan(gap.variance):
             low, high = gap.interval(one.entries)
             said.append(f"95 % of runs of {one.entries} entries: {rate(low)} to {rate(high)}")
-    flushes = len(run.after_boot)
+    flushes = run.rollovers
     times = "1 flush" if flushes == 1 else f"{flushes} flushes"
-    counted = f"{rate(run.rate)} per {PER} entries, one in {run.gap.mean:.2f}, {times}" if flushes else "no flush"
+    seen = f"{rate(run.rate)} per {PER} entries, one in {run.gap.mean:.2f}, " if run.gaps > 0 else ""
+    counted = f"{seen}{times}" if flushes else "no flush"
     said.append(f"simulated: {counted} in {run.entries}")
     return said
 
@@ -110,7 +111,7 @@ def end(found: Survey, key: str) -> str:
     if not line:
         return "simulated only"
     mean = line[-1][1].mean
-    return f"always one in {mean:.0f}" if key == "in turn" else f"at {line[-1][0]}: one in {mean:.0f}"
+    return f"always one in {mean:.0f}" if key == "round-robin" else f"at {line[-1][0]}: one in {mean:.0f}"
 
 
 def rate(value: Number) -> str:
