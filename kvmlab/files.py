@@ -64,6 +64,8 @@ def ready(file: Path) -> None:
         InputError: nothing can be written there; the message says why.
     """
     try:
+        if "\0" in str(file):
+            raise ValueError("embedded null byte")
         if not file.parent.is_dir():
             raise NotADirectoryError(0, f"there is no directory {_short(file.parent)}")
         if file.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kvmlab.panels.allocators import Allocators, allocators
 from kvmlab.panels.cache import CachePanel, cache
 from kvmlab.panels.compare import Comparison
 from kvmlab.panels.fault import FaultPanel, fault
@@ -19,6 +20,7 @@ __all__ = [
     "tables",
     "cache",
     "vmids",
+    "allocators",
     "tlb",
     "notifiers",
     "ioremap",
@@ -26,6 +28,7 @@ __all__ = [
     "Panel",
     "Player",
     "Comparison",
+    "Allocators",
     "CachePanel",
     "FaultPanel",
     "FlushPanel",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -24,26 +24,36 @@ class Comparison(widgets.VBox):
     Args:
         one: a panel; it stays as it is where it is displayed.
         other: a panel of the same kind on another session; its controls are shown here.
+        names: what stands above each of them.
+        predict: whether the players ask before a step that has a consequence.
+        above: more widgets, shown above the two runs.
 
     Attributes:
         one, other: the panels.
         players: the two players that show them.
     """
 
-    def __init__(self, one: Panel, other: Panel) -> None:
+    def __init__(
+        self,
+        one: Panel,
+        other: Panel,
+        *,
+        names: tuple[str, str] = ("The run as it was", "Another past"),
+        predict: bool = False,
+        above: Sequence[widgets.Widget] = (),
+    ) -> None:
         """Show two runs."""
-        self.one, self.other = one, other
-        scenes, run = side_by_side(one.scene, other.scene), uuid4().hex
-        self.players = tuple(Player(scene, run=run) for scene in scenes)
-        half = widgets.Layout(flex="1 1 560px", min_width="0")
-        kept = f"<b>The run as it was</b> · {_commands(one.scene)}"
-        self._heads = [widgets.HTML(kept), widgets.HTML()]
+        self.one, self.other, self.names = one, other, names
+        scenes, run = self._scenes(), uuid4().hex
+        self.players = tuple(Player(scene, run=run, predict=predict) for scene in scenes)
+        half = widgets.Layout(flex="1 1 545px", min_width="0")
+        self._heads = [widgets.HTML(), widgets.HTML()]
         sides = [
             widgets.VBox([head, player], layout=half) for head, player in zip(self._heads, self.players, strict=True)
         ]
         row = widgets.HBox(sides, layout=widgets.Layout(flex_flow="row wrap", grid_gap="8px"))
         controls, message, *_ = other.children
-        super().__init__([controls, message, row])
+        super().__init__([controls, message, *above, row])
         self.add_class("kvmlab-compare")
         self._stop = [panel.session.on_change(self._update) for panel in (one, other)]
         self._linked = False
@@ -75,7 +85,7 @@ class Comparison(widgets.VBox):
 
     def _update(self) -> None:
         """Show both runs as they are now; if one has changed, both go to where it did."""
-        scenes = side_by_side(self.one.scene, self.other.scene)
+        scenes = self._scenes()
         self._linked, changed = True, None
         for player, scene in zip(self.players, scenes, strict=True):
             told, tells = _gist(player.shown), _gist(scene)
@@ -86,7 +96,14 @@ class Comparison(widgets.VBox):
         if changed:
             self._align(changed)
         self._linked = False
-        self._heads[1].value = f"<b>Another past</b> · {_commands(self.other.scene)}"
+        for side, head in enumerate(self._heads):
+            head.value = self._head(side)
+
+    def _scenes(self) -> tuple[Scene, Scene]:
+        return side_by_side(self.one.scene, self.other.scene)
+
+    def _head(self, side: int) -> str:
+        return f"<b>{escape(self.names[side])}</b> · {_commands((self.one, self.other)[side].scene)}"
 
 
 def _gist(scene: Scene) -> list[tuple[str, int]]:

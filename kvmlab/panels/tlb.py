@@ -125,8 +125,9 @@ class TlbPanel(Panel):
     def rollover(self) -> None:
         """Let guests enter until a new generation begins, with guests made for it if there are too few."""
         linux = self.session.machine.linux
-        generation, last = linux.kvm_vmid_gen, (1 << self.session.machine.config.vmid_bits) - 1
-        left = last + 1 - linux.kvm_next_vmid if linux.kvm_next_vmid else 0
+        config, generation = self.session.machine.config, linux.generation
+        bitmap = config.allocator == "5.18"
+        left = linux.vmids.free if bitmap else -linux.kvm_next_vmid % (1 << config.vmid_bits)
         if left > ENTRIES_LIMIT:
             words = f"{left} VMIDs are left; allowed: at most {ENTRIES_LIMIT}, use a machine with narrower VMIDs"
             self.say(words, error=True)
@@ -134,7 +135,7 @@ class TlbPanel(Panel):
         made = entered = 0
         with self.session.together():
             waiting = [vm for vm, kvm in linux.vm_list.items() if kvm.created and kvm.vmid_gen != generation]
-            while linux.kvm_vmid_gen == generation:
+            while linux.generation == generation:
                 if not waiting:
                     vm = self.session.do("create_vm", slots=[RAM])
                     if vm < 0:

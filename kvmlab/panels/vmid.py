@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import Any, TypeVar
 
 from kvmlab.engine import Config, InputError, Machine
@@ -13,6 +13,7 @@ from kvmlab.panels.panel import Panel, first_of_last
 from kvmlab.panels.runs import session_of
 from kvmlab.rollover.schedules import SCHEDULES
 from kvmlab.scenes import stories
+from kvmlab.scenes.vmid.counts import Counts
 from kvmlab.scenes.vmid.story import VmidStory
 from kvmlab.session import Session
 
@@ -102,6 +103,12 @@ class VmidPanel(Panel):
         """The numbers of the guests that exist now."""
         return [number for number, kvm in self.session.machine.linux.vm_list.items() if kvm.created]
 
+    @property
+    def costs(self) -> list[Counts]:
+        """For each step, what had been counted by then."""
+        assert isinstance(self._story, VmidStory)
+        return self._story.costs
+
     def again(self, run: Session) -> VmidPanel:
         """Return a VMID panel on another run."""
         return VmidPanel(run)
@@ -118,7 +125,7 @@ class VmidPanel(Panel):
             self._known(guest)
             check_int("cpu", cpu, 0, len(self.session.machine.cpus) - 1)
             self._room(1)
-            self.session.do("enter", vm=guest, cpu=cpu)
+            self._enter([(guest, cpu)])
             return True
 
         if self._allowed(act):
@@ -129,8 +136,8 @@ class VmidPanel(Panel):
 
         Args:
             entries: how many entries, 1 to 2000.
-            schedule: "in turn" (after the guest that entered last), "random", "bursts" or "zipf"; the one chosen above
-                the player if not given.
+            schedule: one of `kvmlab.rollover.schedules.SCHEDULES`, in turn going on after the guest that entered last;
+                the one chosen above the player if not given.
         """
 
         def plan() -> list[tuple[int, int]]:
@@ -151,8 +158,12 @@ class VmidPanel(Panel):
         """
         if planned := self._allowed(lambda: self._until_rollover(schedule)):
             self._enter(planned)
-            self.step = max(0, first_of_last(self.scene) - 1)
+            self.stand(max(0, first_of_last(self.scene) - 1))
             self.say(f"{_entries(len(planned))}, {self._name(schedule)}; the rollover begins with the next step (→)")
+
+    def stand(self, step: int) -> None:
+        """Stand at a step, wherever the run is shown."""
+        self.step = step
 
     # -- how ---------------------------------------------------------------------------------------------------------
 
@@ -185,10 +196,12 @@ class VmidPanel(Panel):
         guests, ncpus = self.guests, len(self.session.machine.cpus)
         if not guests:
             raise InputError("guests is 0; allowed: 1 or more, create one first")
-        if key == "in turn":
+        order: Iterator[tuple[int, int]]
+        if key == "round-robin":  # it goes on after any other, so it needs no memory of its own
             last, cpu = self._last_entry()
             first = next((place for place, guest in enumerate(guests) if guest > last), 0)
-            order = SCHEDULES[key].entries(len(guests), first, ncpus, first_cpu=cpu + 1)
+            used = min(ncpus, len(guests))
+            order = (((first + turn) % len(guests), (cpu + 1 + turn) % used) for turn in count())
         else:
             order = self._ahead.setdefault((key, len(guests)), SCHEDULES[key].entries(len(guests), SEED, ncpus))
         return ((guests[place], cpu) for place, cpu in order)
@@ -208,9 +221,7 @@ class VmidPanel(Panel):
         Raises:
             InputError: there is none, or it is too far away.
         """
-        linux = self.session.machine.linux
-        left = -linux.kvm_next_vmid % (1 << self.session.machine.config.vmid_bits)
-        numbered = {guest for guest in self.guests if linux.vm_list[guest].vmid_gen == linux.kvm_vmid_gen}
+        left, numbered = self._left()
         order = self._order(schedule)
         without = len(self.guests) - len(numbered)
         if without <= left:
@@ -236,6 +247,15 @@ class VmidPanel(Panel):
             self._put_back(schedule, planned)
             raise InputError(f"the next rollover is {len(planned)} entries away under this schedule: {error}") from None
         return planned
+
+    def _left(self) -> tuple[int, set[int]]:
+        """Return how many numbers are left, and the guests that can enter without taking one of them."""
+        linux, config = self.session.machine.linux, self.session.machine.config
+        bitmap = config.allocator == "5.18"
+        left = linux.vmids.free if bitmap else -linux.kvm_next_vmid % (1 << config.vmid_bits)
+        reserved = set(linux.vmids.reserved_vmids.values()) - {0}
+        kvms = [linux.vm_list[guest] for guest in self.guests]
+        return left, {kvm.number for kvm in kvms if kvm.vmid_gen == linux.generation or kvm.vmid_id in reserved}
 
     def _put_back(self, schedule: str | None, planned: list[tuple[int, int]]) -> None:
         """Give entries back that were looked at and not made."""

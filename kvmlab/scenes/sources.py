@@ -44,7 +44,14 @@ _FUNCTIONS = {
     "include/linux/mm.h": "get_page",
     "include/linux/gfp.h": "alloc_pages",
 }
-_OF_FUNCTION = {name: file for file, names in _FUNCTIONS.items() for name in names.split()}
+_LATER = {
+    "https://elixir.bootlin.com/linux/v5.18/source/arch/arm64/kvm/vmid.c": (
+        "kvm_arm_vmid_update new_vmid check_update_reserved_vmid flush_context kvm_arm_vmid_clear_active "
+        "kvm_arm_vmid_alloc_init"
+    ),
+}
+"""Functions that Linux 3.9 has not, by the whole address of their file."""
+_OF_FUNCTION = {name: file for file, names in (_FUNCTIONS | _LATER).items() for name in names.split()}
 
 _BESIDE = {
     "stage-2 walk": "arch/arm/kvm/init.S",
@@ -66,7 +73,8 @@ def source_of(fn: str) -> str | None:
         fn: as a step names it: a function, perhaps with its arguments, or a unit of the hardware.
 
     Returns:
-        The file's path in the kernel's tree; None if none is known.
+        The file's path in the tree of Linux 3.9; for a function of a later kernel the whole address, which names its
+        version; None if none is known.
 
     >>> source_of("mmu_topup_memory_cache(2, 40)"), source_of("stage-2 walk, level 1")
     ('arch/arm/kvm/mmu.c', 'arch/arm/kvm/init.S')

@@ -14,6 +14,7 @@ from kvmlab.scenes.notifier.story import NotifierStory
 from kvmlab.scenes.tables.layout import View
 from kvmlab.scenes.tables.story import TablesStory
 from kvmlab.scenes.tlb.story import TlbStory
+from kvmlab.scenes.vmid.bitmap import BitmapStory
 from kvmlab.scenes.vmid.story import VmidStory
 
 if TYPE_CHECKING:
@@ -42,13 +43,17 @@ def vmids(machine: Machine, *_: int) -> VmidStory:
     Raises:
         InputError: the machine does not fit into the picture.
     """
-    return VmidStory(machine.config.vmid_bits, machine.config.ncpus)
+    made = BitmapStory if machine.config.allocator == "5.18" else VmidStory
+    return made(machine.config.vmid_bits, machine.config.ncpus)
 
 
 def tlb(machine: Machine, *_: int) -> TlbStory:
     """Return a new story of all TLBs."""
     config = machine.config
-    return TlbStory(ncpus=config.ncpus, vmid_bits=config.vmid_bits, tlb_sets=config.tlb_sets, tlb_ways=config.tlb_ways)
+    return TlbStory(
+        ncpus=config.ncpus, vmid_bits=config.vmid_bits, tlb_sets=config.tlb_sets, tlb_ways=config.tlb_ways,
+        allocator=config.allocator,
+    )  # fmt: skip
 
 
 def notifiers(machine: Machine, vm: int = 0) -> NotifierStory:

@@ -168,3 +168,28 @@ def test_it_goes_into_one_file(tmp_path):
     page = tlb().export(tmp_path / "tlb.html").read_text(encoding="utf-8")
     assert "Same page, other VMID: a miss" in page
     assert len(page) < 300_000
+
+
+def test_a_run_with_the_later_allocator_is_told_as_it_was():
+    panel = tlb(Machine(Config(vmid_bits=2, ncpus=1, allocator="5.18")))
+    panel.rollover()
+    kernel = panel.scene.at(len(panel.scene.steps) - 1)
+    assert (kernel["gen.t"][1], kernel["nxt.t"][1]) == ("generation 2", "cur_idx 1")
+    assert [kernel[f"g{slot}.v"][1] for slot in range(4)] == ["void", "void", "void", "VMID 1"]
+    told = [step for step in panel.scene.steps if step.fn == "flush_context()"]
+    assert [step.title for step in told] == ["The VMIDs have run out: generation 2 begins"]
+    assert "kick" not in " ".join(step.title for step in panel.scene.steps)
+    machine = panel.session.machine
+    assert machine.linux.generation == 2
+    assert machine.linux.vmids.cur_idx == 1
+
+
+@pytest.mark.parametrize("allocator", ["3.9", "5.18"])
+def test_after_a_rollover_only_the_one_that_entered_has_a_number(allocator):
+    panel = tlb(Machine(Config(vmid_bits=2, ncpus=1, allocator=allocator)))
+    panel.rollover()
+    if allocator == "3.9":
+        panel.rollover()  # the first is the one at boot
+    kernel = panel.scene.at(len(panel.scene.steps) - 1)
+    assert [kernel[f"g{slot}.v"][1] for slot in range(4)].count("void") == 3
+    assert [kernel[f"g{slot}.v"][1] for slot in range(4)].count("VMID 1") == 1

@@ -5,6 +5,7 @@ import pytest
 from kvmlab.engine import Config, InputError, Machine
 from kvmlab.panels.fault import fault
 from kvmlab.panels.vmid import MAX_ENTRIES, MAX_STEPS, vmids
+from kvmlab.rollover.schedules import SCHEDULES
 from kvmlab.scenes.vmid.story import vmid_scene
 from kvmlab.session import Session
 
@@ -107,7 +108,7 @@ def test_what_does_not_fit_is_refused():
         vmids(Machine(Config(recording=False)))
 
 
-@pytest.mark.parametrize("schedule", ["in turn", "random", "bursts", "zipf"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_to_the_next_rollover_stops_just_before_it_and_makes_exactly_one(schedule):
     panel = vmids(vmid_bits=4, guests=18)
     panel.schedule.value = schedule
@@ -127,7 +128,7 @@ def test_a_rollover_that_cannot_come_is_explained():
     panel.rollover_button.click()
     words = "15 guests, 14 of them without a VMID of this generation, and 14 VMIDs are left"
     assert words in panel.message.value
-    panel.run(100, "random")
+    panel.run(100, "uniform")
     steps = len(panel.scene.steps)
     panel.rollover_button.click()
     assert "no rollover will come under any schedule" in panel.message.value
@@ -162,9 +163,9 @@ def test_a_rollover_too_far_away_is_refused_and_nothing_is_lost():
 
 def test_the_same_clicks_make_the_same_run_and_a_second_click_goes_on():
     one, other = vmids(vmid_bits=4), vmids(vmid_bits=4)
-    one.run(30, "random")
+    one.run(30, "uniform")
     for _ in range(3):
-        other.run(10, "random")
+        other.run(10, "uniform")
     assert [step.title for step in one.scene.steps] == [step.title for step in other.scene.steps]
     assert one.scene.steps[5].title != one.scene.steps[15].title
 
@@ -172,7 +173,7 @@ def test_the_same_clicks_make_the_same_run_and_a_second_click_goes_on():
 def test_an_unknown_schedule_is_told():
     panel = vmids(vmid_bits=4)
     panel.run(3, "<b>")
-    assert "schedule is &#x27;&lt;b&gt;&#x27;; allowed: in turn, random, bursts, zipf" in panel.message.value
+    assert "schedule is &#x27;&lt;b&gt;&#x27;; allowed: round-robin, uniform, runs, zipf" in panel.message.value
     assert len(panel.scene.steps) == 1
 
 

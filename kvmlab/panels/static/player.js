@@ -145,7 +145,11 @@ export function player(root, first, { onStep = () => {}, onAnswer = () => {}, on
     q.chip.className = `chip ${step.actor}`; q.chip.textContent = chip;
     q.label.textContent = step.label;
     q.fn.textContent = step.fn;
-    if (file) { q.fn.href = scene.browser + file; q.fn.title = `${file}, Linux 3.9 (opens a source browser)`; }
+    if (file) {                                                // relative to the browser, or a whole address of another version
+      q.fn.href = new URL(file, scene.browser);
+      const [, version, path] = /\/v([^/]+)\/source\/(.+)$/.exec(q.fn.href) ?? [];
+      q.fn.title = path ? `${path}, Linux ${version} (opens a source browser)` : "";
+    }
     else { q.fn.removeAttribute("href"); q.fn.title = ""; }
     q.title.textContent = step.title; sentence(q.why, step.why);
     q.n.textContent = `${String(t + 1).padStart(String(count).length)}/${count}`;
@@ -248,7 +252,7 @@ export function player(root, first, { onStep = () => {}, onAnswer = () => {}, on
   window.addEventListener("keydown", onKey, true);
 
   load(first, 0);
-  ask(predict && !q.ask.disabled);
+  ask(predict);                                              // even if there is nothing to ask yet: the run may grow
   return {
     load, grow, show, play, ask,
     lose(on) { q.lost.hidden = !on; q.lost.textContent = on ? LOST : ""; },

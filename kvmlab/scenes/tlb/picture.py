@@ -113,7 +113,11 @@ def _entry(state: TlbState, part: str, entry: Cached | None, vmid: int, said: st
 
 
 def _kernel(state: TlbState) -> Picture:
-    last, generation = (1 << state.bits) - 1, state.cells["kvm_vmid_gen"]
+    last, cells = (1 << state.bits) - 1, state.cells
+    generation, counter = cells["kvm_vmid_gen"], f"kvm_next_vmid {cells.get('kvm_next_vmid', 0)}"
+    if state.bitmap:
+        generation = cells.get("vmid_generation", 1 << state.bits) >> state.bits
+        counter = f"cur_idx {cells.get('cur_idx', 1)}"
     soon = ", so they soon run out" if state.bits < 8 else ""
     leaf = ""
     if state.leaf:
@@ -122,8 +126,8 @@ def _kernel(state: TlbState) -> Picture:
         leaf = f"tables of guest {vm}: page {page:#x} is {'at ' + target(word) if word & 3 else 'not mapped'}"
     over = state.made - len(state.guests)
     texts = {
-        "gen.t": ("m", f"kvm_vmid_gen {generation}"),
-        "nxt.t": ("m", f"kvm_next_vmid {state.cells.get('kvm_next_vmid', 0)}"),
+        "gen.t": ("m", f"{'generation' if state.bitmap else 'kvm_vmid_gen'} {generation}"),
+        "nxt.t": ("m", counter),
         "note": ("q end", f"{state.bits}-bit VMIDs: 1 to {last}{soon}"),
         "leaf.t": ("m", leaf),
         "more": ("q3 end", f"{over} more {'guest' if over == 1 else 'guests'}" if over > 0 else ""),

@@ -60,6 +60,7 @@ class TlbState:
     Args:
         ncpus, sets, ways, bits: the machine's CPUs, the geometry of each TLB, the width of a VMID in bits.
         room: how many entries of a TLB are drawn if not all are; 0 if all are, each at its place.
+        bitmap: whether VMIDs come from the allocator of Linux 5.18.
 
     Attributes:
         cells: every value written so far, by key.
@@ -80,6 +81,7 @@ class TlbState:
     ways: int
     bits: int
     room: int = 0
+    bitmap: bool = False
     cells: dict[str, int] = field(default_factory=lambda: {"kvm_vmid_gen": 1})
     entries: list[dict[int, Cached]] = field(init=False)
     drawn: list[list[int | None]] = field(init=False)

@@ -27,16 +27,18 @@ class TlbStory(TlbSteps):
         ncpus: CPUs, 1 to 16; the first four are drawn.
         vmid_bits: width of a VMID.
         tlb_sets, tlb_ways: geometry of each TLB.
+        allocator: "3.9" or "5.18": who gives VMIDs.
 
     Attributes:
         seen: how many events have been read.
         state: what holds after them.
     """
 
-    def __init__(self, *, ncpus: int, vmid_bits: int, tlb_sets: int, tlb_ways: int) -> None:
+    def __init__(self, *, ncpus: int, vmid_bits: int, tlb_sets: int, tlb_ways: int, allocator: str = "3.9") -> None:
         """Begin with empty TLBs."""
         plan = Plan(ncpus, tlb_sets, tlb_ways)
-        super().__init__(plan, TlbState(ncpus, tlb_sets, tlb_ways, vmid_bits, 0 if plan.by_sets else plan.cells))
+        room = 0 if plan.by_sets else plan.cells
+        super().__init__(plan, TlbState(ncpus, tlb_sets, tlb_ways, vmid_bits, room, allocator == "5.18"))
         self._access: dict[str, Mapping[str, Any]] = {}  # by task: the access under way,
         self._acted: dict[str, bool] = {}  # whether it has been told,
         self._came: dict[str, str] = {}  # what came of its last look-up,

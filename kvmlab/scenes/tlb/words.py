@@ -250,6 +250,12 @@ def rolled_over(s: TlbState, a: Args) -> Beat:
         f"{{c|All {(1 << s.bits) - 1} numbers are taken}}, so {{e|every guest's number is void}} and "
         "counting starts at 1. The old entries are still in the TLBs."
     )
+    if s.bitmap:
+        why = (
+            f"{{c|All {(1 << s.bits) - 1} numbers are taken or reserved}}. {{e|Guests that run keep theirs}} and are "
+            "not kicked; the others ask again when they next enter."
+        )
+        return Beat(actor="kern", fn="flush_context()", title=title, why=why, now=("gen", "nxt"))
     if a["generation"] == 2:
         title = "The first entry after boot begins generation 2"
         why = (

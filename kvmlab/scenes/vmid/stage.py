@@ -23,12 +23,13 @@ PATTERNS = (
 """Dots and stripes of the second and third generation; the first is plain."""
 
 
-def markup(vmid_bits: int, ncpus: int) -> str:
+def markup(vmid_bits: int, ncpus: int, bitmap: bool = False) -> str:
     """Return the picture with every part empty.
 
     Args:
         vmid_bits: width of a VMID, 2 to 8 bits: a grid of 4 to 256 cells.
         ncpus: number of CPUs, 1 to 4.
+        bitmap: whether numbers are given as in Linux 5.18.
     """
     label = (
         f"The {1 << vmid_bits} VMIDs as a grid, who holds each and from which generation; {ncpus} CPUs; "
@@ -39,10 +40,10 @@ def markup(vmid_bits: int, ncpus: int) -> str:
     left = GRID_X - SIDE_X
     inside = [
         *_grid(vmid_bits),
-        moved(left, BELOW, [*_counters(), *_event()]),
+        moved(left, BELOW, [*_counters(bitmap), *_event()]),
         moved(SIDE_WIDTH - CPU_WIDE, BELOW - CPU_Y, (_cpu(c) for c in range(ncpus))),
         moved(left, BELOW + 158 - TOTALS_Y, _totals()),
-        *_key(vmid_bits),
+        *_key(vmid_bits, bitmap),
     ]
     return svg.picture(WIDTH, HEIGHT, label, [patterns, ground, *inside, "</g>"])
 
@@ -103,12 +104,11 @@ def _number(part: str, name: str, x: float, y: float, width: float, height: floa
     return _card(part, x, y, width, height, inside)
 
 
-def _counters() -> list[str]:
+def _counters(bitmap: bool) -> list[str]:
     half = (SIDE_WIDTH - 8) / 2
-    return [
-        _number("gen", "kvm_vmid_gen", SIDE_X, 0, half, 54, 24, "q m"),
-        _number("nxt", "kvm_next_vmid", SIDE_X + half + 8, 0, half, 54, 24, "q m"),
-    ]
+    names, css = (("generation", "next free number"), "q") if bitmap else (("kvm_vmid_gen", "kvm_next_vmid"), "q m")
+    places = (("gen", SIDE_X), ("nxt", SIDE_X + half + 8))
+    return [_number(part, name, x, 0, half, 54, 24, css) for (part, x), name in zip(places, names, strict=True)]
 
 
 def _event() -> list[str]:
@@ -166,14 +166,15 @@ def _totals() -> list[str]:
     ]
 
 
-def _key(bits: int) -> list[str]:
+def _key(bits: int, bitmap: bool) -> list[str]:
     """Return the line that names the marks; the generation in it is the one in force."""
     entries = [
         ("hostv", "H", "host"),
         ("", "", ""),
         ("free", "", "free"),
-        ("stale", "7", "void"),
+        ("stale", "7", "old" if bitmap else "void"),
         ("free next", "", "next"),
+        *([("g0 kept", "7", "kept")] if bitmap else []),
     ]
     parts, x = [], GRID_X + 1
     for place, (css, inside, name) in enumerate(entries):
@@ -187,5 +188,6 @@ def _key(bits: int) -> list[str]:
         parts.append(moved(10 * place, 0, entry, wide=22, mid=0))
         x += 26 + width + 14
     if bits > 4:
-        parts.append(moved(40, 0, [svg.text(SIDE_X, KEY_Y + 13.5, "a number in a cell is the guest", css="q3")]))
+        words = "in a cell: the guest" if bitmap else "a number in a cell is the guest"
+        parts.append(moved(64 if bitmap else 40, 0, [svg.text(x if bitmap else SIDE_X, KEY_Y + 13.5, words, css="q3")]))
     return parts

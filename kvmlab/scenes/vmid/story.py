@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from kvmlab.engine.errors import check_int
 from kvmlab.scenes.labels import Label
@@ -14,6 +14,8 @@ from kvmlab.scenes.question import Question
 from kvmlab.scenes.scene import Group, Picture, Scene, Step, changes
 from kvmlab.scenes.vmid import questions as ask_for
 from kvmlab.scenes.vmid import words
+from kvmlab.scenes.vmid.counts import Counter as CostCounter
+from kvmlab.scenes.vmid.counts import Counts
 from kvmlab.scenes.vmid.stage import markup
 from kvmlab.scenes.vmid.state import GONE, Cpu, State
 
@@ -52,14 +54,21 @@ class VmidStory:
         vmid_bits: width of a VMID, 2 to 8 bits.
         ncpus: number of CPUs, 1 to 4.
 
+    Attributes:
+        costs: for each step, what had been counted by then.
+
     Raises:
         InputError: the machine does not fit into the picture.
     """
 
+    bitmap: ClassVar[bool] = False
+    kernel: ClassVar[str] = "Linux 3.9"
+    subject: ClassVar[str] = "VMIDs"
+
     def __init__(self, vmid_bits: int, ncpus: int) -> None:
         check_int("vmid_bits", vmid_bits, 2, MAX_BITS)
         check_int("ncpus", ncpus, 1, MAX_CPUS)
-        self.state = State(vmid_bits, [Cpu() for _ in range(ncpus)])
+        self.state = State(vmid_bits, [Cpu() for _ in range(ncpus)], next=int(self.bitmap), bitmap=self.bitmap)
         self.steps: list[Step] = []
         self.shown: Picture = {}
         self.asked: Counter[str] = Counter()
@@ -73,30 +82,35 @@ class VmidStory:
         self.hosts = False  # whether the host does anything in this run
         self.seen = self.at = 0
         self.cpu = 0
-        self._step("start", words.start(vmid_bits))
+        self.cost, self.costs = CostCounter(), list[Counts]()
+        self._step("start", self._start(vmid_bits))
+
+    def _start(self, bits: int) -> words.Told:
+        return words.start(bits)
 
     def _scene(self) -> Scene:
         bits, ncpus = self.state.bits, len(self.state.cpus)
         return Scene(
             name="vmid",
-            title=f"VMIDs: {(1 << bits) - 1} numbers for any number of guests",
-            markup=markup(bits, ncpus),
+            title=f"{self.subject}: {(1 << bits) - 1} numbers for any number of guests",
+            markup=markup(bits, ncpus, self.bitmap),
             steps=tuple(self.steps),
             groups=_diamonds([n for n, step in enumerate(self.steps) if step.mark], len(self.steps)),
             lanes=(*((f"cpu{n}", f"CPU {n}") for n in range(ncpus)), *_HOST[: int(self.hosts)]),
             jump="full flush",
-            source=f"Linux 3.9 · {bits}-bit VMIDs · CPUs: {ncpus}",
+            source=f"{self.kernel} · {bits}-bit VMIDs · CPUs: {ncpus}",
         ).check()
 
     def read(self, events: Iterable[Event]) -> Scene:
         """Take in the next events, in order, and return the scene of everything so far."""
         for event in events:
             if event.kind == "command":
-                self.command += 1
+                self.command += not self.cost.returns(event)  # who was kicked comes back: still the same command
             elif event.kind == "mark" and event.name in _HEARD:
                 self.at = event.seq + 1
                 self.cpu = int(event.task.removeprefix("cpu")) if event.task.startswith("cpu") else 0
-                _HEARD[event.name](self, event.args)
+                self.cost.take(event.name, event.args)
+                getattr(self, _HEARD[event.name])(event.args)
             self.seen = event.seq + 1
         return self._scene()
 
@@ -105,12 +119,15 @@ class VmidStory:
         state, guest = self.state, args["vm"]
         if not args["need"] or state.next:
             return
-        state.cpus[self.cpu] = Cpu(guest, status="next")
+        self._wants(guest)
         carries = state.given.get(guest, (0, 0))[1]
         told = words.checked(guest, self.cpu, carries, state.generation, state.bits)
         ask = ask_for.first_entry(state.bits) if state.generation == 1 else ask_for.one_too_many(guest, state.bits)
         self._step("checked", told, now=(f"cpu{self.cpu}",), ask=ask)
         self._step("none left", words.none_left(self.cpu, state.generation), now=("nxt",), cause=("v0",))
+
+    def _wants(self, guest: int) -> None:
+        self.state.cpus[self.cpu] = Cpu(guest, status="next")
 
     def _rolled_over(self, args: Mapping[str, Any]) -> None:
         state = self.state
@@ -123,12 +140,13 @@ class VmidStory:
 
     def _kicked(self, args: Mapping[str, Any]) -> None:
         state = self.state
-        state.kicks, state.event = state.kicks + 1, "kick"
+        state.kicks, state.event = state.kicks + len(args["cpus"]), "kick"
         for other in args["cpus"]:
             state.cpus[other].status = "kicked"
         others = [f"cpu{n}" for n in range(len(state.cpus)) if n != self.cpu]
         told = words.kicked(self.cpu, args["cpus"], len(state.cpus), state.generation)
-        self._step("kicked", told, now=(*others, "n.ipi", "ev"))
+        counted = ["n.ipi"] if args["cpus"] else []
+        self._step("kicked", told, now=(*others, *counted, "ev"))
 
     def _flushed(self, args: Mapping[str, Any]) -> None:
         if args["scope"] != "all":
@@ -136,9 +154,14 @@ class VmidStory:
         state = self.state
         state.flushes, state.event = state.flushes + 1, "flush"
         cpus = [f"cpu{n}" for n in range(len(state.cpus))]
-        told = words.flushed(args["removed"], state.flushes)
-        ask = ask_for.after_the_flush() if state.generation > 2 else None
+        told, ask = self._tell_flush(args["removed"]), self._ask_flush()
         self._step("flushed", told, now=("n.fl", "grid", "ev", *cpus), mark="flush", ask=ask)
+
+    def _tell_flush(self, removed: int) -> words.Told:
+        return words.flushed(removed, self.state.flushes)
+
+    def _ask_flush(self) -> Question | None:
+        return ask_for.after_the_flush() if self.state.generation > 2 else None
 
     def _assigned(self, args: Mapping[str, Any]) -> None:
         """Hand the number out; the entry that follows shows it."""
@@ -158,7 +181,7 @@ class VmidStory:
             cpu=cpu,
             vmid=vmid,
             generation=generation,
-            left=-state.next % (1 << state.bits),
+            left=state.left,
             new=taken is not None,
             had=taken[0] if taken else None,
             owner=taken[1] if taken else None,
@@ -166,15 +189,23 @@ class VmidStory:
             moved=self.last_cpu.get(guest, cpu) != cpu,
             rolled=rolled,
             first=state.entries == 0,
+            **self._more(cpu),
         )
         state.cpus[cpu] = Cpu(guest, vmid, generation, "in")
         state.entries, state.event = state.entries + 1, ""
         state.since = 0 if rolled else state.since + 1
         self.rolled.discard(cpu)
         self.last_cpu[guest] = cpu
-        kind, told = words.entered(entry)
+        kind, told = self._tell_entry(entry)
         now = (f"v{vmid}", f"cpu{cpu}", "n.ent")
         self._step(kind, told, now=now, cause=() if entry.new else ("gen",), ask=self._question(kind, entry))
+
+    def _tell_entry(self, entry: words.Entry) -> tuple[str, words.Told]:
+        return words.entered(entry)
+
+    def _more(self, cpu: int) -> dict[str, Any]:
+        """Return what else is known of an entry on a CPU."""
+        return {}
 
     def _question(self, kind: str, entry: words.Entry) -> Question | None:
         """Return what may be asked before an entry."""
@@ -193,7 +224,7 @@ class VmidStory:
         """Show the number as taken by nobody; without a good number there is nothing to tell."""
         state, guest = self.state, args["vm"]
         vmid, generation = state.given.pop(guest, (0, 0))
-        if generation == state.generation:
+        if generation == state.generation or (vmid and state.kept.get(vmid) == guest):
             state.holders[vmid] = (GONE, generation)
             self.freed, self.hosts = vmid, True
             self._step("destroyed", words.destroyed(guest, vmid), now=(f"v{vmid}",), lane="host")
@@ -214,6 +245,7 @@ class VmidStory:
         picture = self.state.picture()
         before = self.shown or dict.fromkeys(picture, ("", ""))
         self.shown = picture
+        self.costs.append(self.cost.counts)
         if ask:
             self.asked[kind] += 1
         self.steps.append(
@@ -246,19 +278,20 @@ _LABELS: dict[str, Label] = {
     "none left": "IS THERE ROOM",
     "rolled over": "IS THERE ROOM",
     "kicked": "TELL THE OTHERS",
+    "kept over": "TELL THE OTHERS",
     "flushed": "TELL THE OTHERS",
     "destroyed": "IS THERE ROOM",
 }
 """By kind of step; all others hand out a number."""
 _HEARD = {
-    "vmid/checked": VmidStory._checked,
-    "vmid/rolled_over": VmidStory._rolled_over,
-    "vmid/kicked": VmidStory._kicked,
-    "tlb/flushed": VmidStory._flushed,
-    "vmid/assigned": VmidStory._assigned,
-    "kvm_entry": VmidStory._entered,
-    "kvm_exit": VmidStory._left,
-    "vm/destroyed": VmidStory._destroyed,
+    "vmid/checked": "_checked",
+    "vmid/rolled_over": "_rolled_over",
+    "vmid/kicked": "_kicked",
+    "tlb/flushed": "_flushed",
+    "vmid/assigned": "_assigned",
+    "kvm_entry": "_entered",
+    "kvm_exit": "_left",
+    "vm/destroyed": "_destroyed",
 }
 
 

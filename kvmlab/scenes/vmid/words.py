@@ -41,6 +41,8 @@ class Entry:
         moved: the guest last ran on another CPU.
         rolled: the entry began the generation.
         first: it is the first entry after boot.
+        keeps: in Linux 5.18, why it keeps the number it had: "reserved" or "free"; "" if it does not.
+        rival: in Linux 5.18, the guest that has the number it had, if any.
     """
 
     guest: int
@@ -55,13 +57,15 @@ class Entry:
     moved: bool
     rolled: bool
     first: bool
+    keeps: str = ""
+    rival: int | None = None
 
 
 def start(bits: int) -> Told:
     """Tell the moment before the first entry."""
     why = (
         f"The CPU tags TLB entries with {{c|{bits} bits, the VMID}}. Number 0 is the host's, "
-        f"so {{e|{_all(bits)} are left}} for guests."
+        f"so {{e|{all_numbers(bits)} are left}} for guests."
     )
     title = f"{1 << bits} numbers, none of them in use"
     return Told("start of KVM", title, why, ("kvm_vmid_gen 1, kvm_next_vmid 0",), "kernel")
@@ -79,10 +83,10 @@ def checked(guest: int, cpu: int, carries: int, generation: int, bits: int) -> T
         title = f"Guest {guest} wants to enter on CPU {cpu} and needs a VMID"
         why = (
             f"{{c|Its generation is {carries}, the kernel's is {generation}}}. "
-            f"There are {_all(bits)} numbers, and {{e|all {_all(bits)} have been given out}}."
+            f"There are {all_numbers(bits)} numbers, and {{e|all {all_numbers(bits)} have been given out}}."
         )
     return Told(
-        "need_new_vmid_gen()", title, why, (f"CPU {cpu}: enter guest {guest}: need_new_vmid_gen, yes",), _chip(cpu)
+        "need_new_vmid_gen()", title, why, (f"CPU {cpu}: enter guest {guest}: need_new_vmid_gen, yes",), chip(cpu)
     )
 
 
@@ -101,7 +105,7 @@ def none_left(cpu: int, generation: int) -> Told:
             "{e|It takes all of them back at once}."
         )
     log = ("kvm_vmid_lock taken; need_new_vmid_gen again: yes", "kvm_next_vmid is 0")
-    return Told("update_vttbr()", title, why, log, _chip(cpu))
+    return Told("update_vttbr()", title, why, log, chip(cpu))
 
 
 def rolled_over(cpu: int, generation: int, bits: int) -> Told:
@@ -113,13 +117,13 @@ def rolled_over(cpu: int, generation: int, bits: int) -> Told:
             "Generation 1 never held a single VMID."
         )
     else:
-        title = f"Generation {generation}: all {_all(bits)} numbers are void"
+        title = f"Generation {generation}: all {all_numbers(bits)} numbers are void"
         why = (
             "{c|One counter goes up by one}, and by that {e|every guest's VMID is out of date}, "
             "running or not. No list is walked."
         )
     log = (f"vmid/rolled_over: generation {generation - 1} to {generation}",)
-    return Told("update_vttbr()", title, why, log, _chip(cpu))
+    return Told("update_vttbr()", title, why, log, chip(cpu))
 
 
 def kicked(cpu: int, cpus: list[int], ncpus: int, generation: int) -> Told:
@@ -144,7 +148,7 @@ def kicked(cpu: int, cpus: list[int], ncpus: int, generation: int) -> Told:
             "{e|They must stop before number 1 is given again}, or two guests would share TLB entries."
         )
     log = ("force_vm_exit: IPI to all other CPUs, wait until they have left",)
-    return Told("force_vm_exit()", title, why, log, _chip(cpu))
+    return Told("force_vm_exit()", title, why, log, chip(cpu))
 
 
 def flushed(removed: int, flushes: int) -> Told:
@@ -178,7 +182,7 @@ def entered(entry: Entry) -> tuple[str, Told]:
     kind, title, why = _given(entry) if entry.new else _kept(entry)
     got = f"new VMID {entry.vmid}, generation {entry.generation}" if entry.new else f"VMID {entry.vmid} still good"
     log = (f"CPU {entry.cpu}: enter guest {entry.guest}: {got}",)
-    return kind, Told("update_vttbr()" if entry.new else "need_new_vmid_gen()", title, why, log, _chip(entry.cpu))
+    return kind, Told("update_vttbr()" if entry.new else "need_new_vmid_gen()", title, why, log, chip(entry.cpu))
 
 
 def _given(entry: Entry) -> tuple[str, str, str]:
@@ -243,10 +247,11 @@ def _kept(entry: Entry) -> tuple[str, str, str]:
     return "kept", title, why
 
 
-def _all(bits: int) -> int:
+def all_numbers(bits: int) -> int:
     """Return how many numbers there are for guests."""
     return (1 << bits) - 1
 
 
-def _chip(cpu: int) -> str:
+def chip(cpu: int) -> str:
+    """Return the chip of a step that the kernel does on a CPU."""
     return f"CPU {cpu} · kernel"
