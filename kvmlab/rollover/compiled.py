@@ -20,7 +20,7 @@ def find(ids: Any, of: Any, state: Any, lead: int, before: int, numbers: int, fl
     """Find flushing turns; plain Python that numba compiles.
 
     Args:
-        ids: whose turn it is; the first `lead` ones have been looked at before.
+        ids: whose turn it is; the first `lead` ones have been looked at before, and come to nothing new.
         of: for each guest the generation of its number; changed.
         state: the present generation, and how many numbers are taken; changed.
         lead: turns at the beginning that were in the chunk before.
@@ -32,7 +32,7 @@ def find(ids: Any, of: Any, state: Any, lead: int, before: int, numbers: int, fl
         How many there are.
     """
     generation, taken, found = state[0], state[1], 0
-    for turn in range(lead, len(ids)):
+    for turn in range(len(ids)):  # from 0 on, so that the compiler need not think of indices below 0
         guest = ids[turn]
         taken += of[guest] != generation
         of[guest] = generation
@@ -40,10 +40,12 @@ def find(ids: Any, of: Any, state: Any, lead: int, before: int, numbers: int, fl
             flushes[found] = turn - lead
             found += 1
             generation += 1
-            taken = 0
-            for running in range(max(0, turn - before), turn + 1):
-                taken += of[ids[running]] != generation
-                of[ids[running]] = generation
+            of[guest] = generation
+            taken = 1
+            for back in range(1, before + 1):
+                running = ids[turn - back]
+                taken += of[running] != generation
+                of[running] = generation
     state[0], state[1] = generation, taken
     return found
 

@@ -22,8 +22,8 @@ Turns = NDArray[np.int64]
 """Numbers of turns, from 0."""
 POLICIES = ("3.9", "5.18")
 """The allocators, by the release of Linux."""
-_SORTED = 512
-"""With so many guests it is quicker to look at the turns of a generation than at the guests."""
+_BLOCK = 1 << 14
+"""Turns that are looked at together: few enough to stay in a CPU's cache, where arrays of them are made again."""
 
 
 class Finder(Protocol):
@@ -34,59 +34,72 @@ class Finder(Protocol):
 
 
 class NumpyFinder:
-    """Find flushes with numpy: per generation, where each guest is first met, and the U + 1st such place.
+    """Find flushes with numpy: per generation, the turns at which a guest is met first, and the U + 1st of them.
 
-    The turns of a generation are looked at from the P - 1 turns before it on: those guests run on the other CPUs.
+    Turns are looked at in windows, a little longer than generations have been, so that mostly one is enough. The turns
+    of a generation begin P - 1 turns before it: those guests run on the other CPUs.
 
     Args:
         guests: number of guests.
-        numbers: VMIDs for guests, U.
+        numbers: VMIDs for guests.
         cpus: number of CPUs, P.
     """
 
     def __init__(self, guests: int, numbers: int, cpus: int = 1) -> None:
         """Start as after boot, with all numbers free."""
         self.guests, self.numbers, self.before = guests, numbers, cpus - 1
-        self.met = np.zeros(guests, bool)  # numbered in this generation, before the chunk
+        self.of = np.zeros(guests, np.int64)  # the generation of each number that was given before the block
+        self.generation, self.left = 1, numbers
         self.tail = np.zeros(0, np.intp)
         self.window = 3 * numbers
+        self.place = np.empty(guests, np.int32)  # in the window
+        self.rising = np.arange(_BLOCK + self.before, dtype=np.int32)
+        self.falling = self.rising[::-1].copy()
 
     def feed(self, ids: Ids) -> Turns:
         """Return which of these turns flush, counted from the first turn of the chunk."""
         if self.guests <= self.numbers:
             return np.zeros(0, np.int64)
-        lead = len(self.tail)
-        turns = np.concatenate([self.tail, ids.astype(np.intp, copy=False)])
-        end = len(turns)
-        falling, place = np.arange(end - 1, -1, -1), np.empty(self.guests, np.int64)
+        blocks = range(0, len(ids), _BLOCK)
+        return np.array([at + turn for at in blocks for turn in self._block(ids[at : at + _BLOCK])], np.int64)
+
+    def _block(self, ids: Ids) -> list[int]:
+        """Return which of these few turns flush."""
+        lead, before, place, window = len(self.tail), self.before, self.place, self.window
+        turns = np.concatenate([self.tail, ids], dtype=np.intp)
+        backwards, end = turns[::-1].copy(), len(turns)
+        up, down = self.rising[:0], self.falling[:0]
         found: list[int] = []
-        start, carried = lead, True
+        start, left, longest = lead, self.left, 0
         while True:
-            stop = min(end, start + self.window)
-            place.fill(end)
-            place[turns[start:stop][::-1]] = falling[end - stop : end - start]  # of equal ones, the last stored stays
-            if carried:
-                place[self.met] = -1
-            flush = self._nth(place, turns, start, stop)
-            if flush < end:
-                gap = flush - start
-                self.window = max(9 * gap // 8, 31 * self.window // 32) + 1
-                found.append(flush - lead)
-                start, carried = flush - self.before, False
+            stop = start + window
+            if stop > end:
+                stop = end
+            if stop - start != len(up):
+                up, down = self.rising[: stop - start], self.falling[start - stop + len(self.falling) :]
+            seen = turns[start:stop]
+            place[backwards[end - stop : end - start]] = down  # of equal ones, the last stored stays
+            first = place[seen] == up
+            if not found:
+                first &= self.of[seen] != self.generation
+            new = first.nonzero()[0]
+            if len(new) > left:
+                gap = new.item(left)
+                if found and gap > longest:
+                    longest = gap
+                start += gap
+                found.append(start - lead)
+                start -= before
+                left = self.numbers
             elif stop < end:
-                self.window *= 2
+                window += window // 4 + 1
             else:
                 break
-        self.met, self.tail = place < end, turns[end - min(end, self.before) :]
-        return np.array(found, np.int64)
-
-    def _nth(self, place: Turns, turns: Ids, start: int, stop: int) -> int:
-        """Return the turn that needs one number more than there are; the end of all turns if none does."""
-        if self.guests < _SORTED:
-            return int(np.partition(place, self.numbers)[self.numbers])
-        first = np.flatnonzero(place[turns[start:stop]] == np.arange(start, stop))
-        needed = self.numbers - int(np.count_nonzero(place < 0))
-        return start + int(first[needed]) if len(first) > needed else len(turns)
+        self.generation += len(found)
+        self.of[turns[start:]] = self.generation
+        self.left, self.tail = left - len(new), turns[end - min(end, before) :].copy()
+        self.window = longest + longest // 16 + 1 if longest else window
+        return found
 
 
 @dataclass(frozen=True)
