@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := pyproject.toml uv.lock constraints.txt
 ARGS ?=
+COMMA := ,
+SPACE := $(subst ,, )
 
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
@@ -42,17 +44,17 @@ $(VENV)/installed: $(LOCK)
 	@touch $@
 
 $(VENV)/installed-test: $(LOCK)
-	$(call install,test)
+	$(call install,fast bench test)
 	@touch $@ $(VENV)/installed
 
 ifdef UV
 install = @echo "kvmlab: installing into $(VENV) with uv ..."; \
-	uv sync --locked --inexact --quiet $(if $1,--extra $1)
+	uv sync --locked --inexact --quiet $(addprefix --extra ,$1)
 else
 install = @echo "kvmlab: installing into $(VENV) with pip, a minute or so ..."; \
 	$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11) and "kvmlab needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0])' \
 	&& { $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV); } \
-	&& $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.$(if $1,[$1])'
+	&& $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.$(if $1,[$(subst $(SPACE),$(COMMA),$1)])'
 endif
 
 # After a change of dependencies: needs uv.

@@ -23,8 +23,8 @@ def run(notebook, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path):
-    outputs = run(nbformat.read(path, as_version=4), path.parent)
+def test_a_notebook_runs(path, tmp_path):
+    outputs = run(nbformat.read(path, as_version=4), tmp_path)
     assert outputs, "the notebook shows nothing"
     assert not [output for output in outputs if output.get("name") == "stderr"]
 

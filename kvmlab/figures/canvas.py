@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, Polygon
 
 from kvmlab.figures.style import Look, Slide, room
 
 MONO, SANS = "DejaVu Sans Mono", "DejaVu Sans"
 MONO_LETTER, SANS_LETTER = 0.602, 0.56
 """Width of a letter, as a part of the size of type; of sans serif letters a little more than the average."""
+CAPITAL = 0.73
+"""Height of a capital, as a part of the size of type."""
 
 Point = tuple[float, float]
 
@@ -53,6 +55,7 @@ class Canvas:
         width: float = 1.0,
         dashed: bool = False,
         hatch: str = "",
+        cut: float = 0,
         above: int = 1,
     ) -> None:
         """Draw a rectangle.
@@ -67,13 +70,25 @@ class Canvas:
             width: of the edge, points on a slide; the size of the figure scales it.
             dashed: the edge.
             hatch: pattern of matplotlib, such as "//" or "..", in the colour of the edge.
+            cut: how much of the upper right corner is cut off, the mark of a device, points.
             above: what is higher covers what is lower.
         """
         style: dict[str, Any] = {"facecolor": self.colour(fill), "edgecolor": self.colour(edge), "zorder": above}
         dashes = (0, (4, 3)) if dashed else "solid"
+        corners = [(x, y), (x + wide - cut, y), (x + wide, y + cut), (x + wide, y + high), (x, y + high)]
         self.axes.add_patch(
-            Rectangle((x, y), wide, high, linewidth=self.look.line(width), linestyle=dashes, hatch=hatch, **style)
+            Polygon(corners, linewidth=self.look.line(width), linestyle=dashes, hatch=hatch, joinstyle="miter", **style)
         )
+
+    def disc(self, x: float, y: float, radius: float, *, fill: str, edge: str = "none", width: float = 1.0) -> None:
+        """Draw a disc round (x, y); all in points."""
+        style = {"facecolor": self.colour(fill), "edgecolor": self.colour(edge), "linewidth": self.look.line(width)}
+        self.axes.add_patch(Circle((x, y), radius, zorder=3, **style))
+
+    def cross(self, x: float, y: float, reach: float, *, colour: str = "ink", width: float = 2.4) -> None:
+        """Draw the mark of a walk that breaks off: a cross at (x, y), its arms `reach` points long."""
+        for slope in (-reach, reach):
+            self.line(((x - reach, y - slope), (x + reach, y + slope)), colour=colour, width=width)
 
     def teeth(self, x: float, y: float, wide: float, high: float, *, fill: str = "now") -> None:
         """Draw the mark of an event: a box with serrated edges left and right."""
@@ -107,10 +122,14 @@ class Canvas:
             bold: heavy.
             mono: letters of equal width, for numbers and names of code.
             across: "left", "center" or "right" of the words is at x.
-            down: "top", "center", "bottom" or "baseline" of them is at y.
+            down: "top", "center", "bottom" or "baseline" of them is at y; the centre of a line is that of its capitals,
+                so that words side by side stand on one line.
         """
+        letters = size or self.look.measure.label
+        if down == "center" and "\n" not in said:
+            y, down = y + CAPITAL / 2 * letters, "baseline"
         self.axes.text(
-            x, y, said, color=self.colour(colour), fontsize=size or self.look.measure.label, ha=across, va=down,
+            x, y, said, color=self.colour(colour), fontsize=letters, ha=across, va=down,
             fontweight="bold" if bold else "normal", family=MONO if mono else SANS, parse_math=False, zorder=4,
             linespacing=1.2,
         )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 
 from matplotlib import style
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from kvmlab.engine.errors import InputError
 from kvmlab.figures.files import SETTINGS, save
@@ -123,6 +124,9 @@ class Slide(Figure):
 
     def draw(self, renderer: Any) -> None:
         """Draw it the same whatever has been set for other figures; letters keep the widths they are laid out for."""
+        for text in self.findobj(Text):
+            if hasattr(text, "set_fontfeatures"):  # from matplotlib 3.11 on: else "fff" is drawn as one sign
+                text.set_fontfeatures(["-liga"])
         with style.context(SETTINGS):
             super().draw(renderer)
 

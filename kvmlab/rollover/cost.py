@@ -191,6 +191,11 @@ class Cost:
             for name, default in DEFAULTS.items()
         )
 
+    def describe(self) -> str:
+        """Return the parameters in words: one line each, with value, unit and source."""
+        wide = max(len(one.name) for one in self.parameters)
+        return "\n".join(f"{one.name:{wide}}  {one.value:g} {one.unit}: {one.source}" for one in self.parameters)
+
     def of_flush(self, extra_misses: float, *, cpus: int = 1, policy: str = "3.9") -> FlushTime:
         """Return the guest time that one full flush takes.
 

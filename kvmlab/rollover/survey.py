@@ -85,6 +85,11 @@ class Survey:
         """What was counted for the setting's number of guests."""
         return self.runs[self.setting.guests]
 
+    @property
+    def counted(self) -> dict[int, Run]:
+        """The runs that say something: where flushes come at all, those that saw a gap from beginning to end."""
+        return {n: run for n, run in self.runs.items() if n <= self.setting.numbers or run.gaps > 0}
+
     def gap(self, schedule: str | None = None) -> Gap | None:
         """Return the law's gap for the setting's number of guests, or None without a law.
 

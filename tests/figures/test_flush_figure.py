@@ -9,7 +9,9 @@ from kvmlab.figures import flush, style
 from kvmlab.figures.files import to_bytes
 from kvmlab.figures.show import show
 from kvmlab.rollover import theory
+from kvmlab.rollover.schedules import SCHEDULES
 from kvmlab.rollover.survey import Setting, survey
+from tests.figures.boxes import drawn, faults
 
 pytestmark = pytest.mark.slow  # all together
 
@@ -62,24 +64,28 @@ def test_marks_lie_on_the_lines(data: flush.FlushData) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_drawing_holds_the_data(data: flush.FlushData, theme: str) -> None:
     figure = flush.draw(data, theme)
-    drawn = lines(figure)
+    kept = lines(figure)
     for curve in data.curves:
-        assert drawn[curve.name] == [point for point in curve.exact if point[0] > 255]
-        assert list(curve.measured) in drawn.values()
-    assert [(1.0, 0.0), (255.0, 0.0)] in drawn.values()
-    assert any({x for x, _ in points} == {255.5} for points in drawn.values())
+        assert kept[curve.name] == [point for point in curve.exact if point[0] > 255]
+        assert kept[f"{curve.name}, counted"] == [point for point in curve.measured if point[0] > 255]
+    assert kept["zero"] == [(1.0, 0.0), (255.0, 0.0)]
+    assert {x for x, _ in kept["cliff"]} == {255.5}
     colours = [line.get_color() for line in figure.axes[0].get_lines()]
     assert {style.tokens(theme)["rr"], style.tokens(theme)["uni"]} <= set(colours)
+
+
+@pytest.mark.parametrize("size", ["slide", "column"])
+def test_words_are_large_whole_and_apart(data: flush.FlushData, small: flush.FlushData, size: str) -> None:
+    for one in (data, small):
+        assert faults(flush.draw(one, "light", size), style.SIZES[size].small) == []
 
 
 def test_what_the_figure_says(data: flush.FlushData, small: flush.FlushData) -> None:
     said = texts(flush.draw(data))
     for words in ("exactly 0", "255 | 256", "VMIDs run out", "one entry in 255, always", "512 guests: one in 353"):
         assert words in said
-    assert "No flush up to 255; from 256 on the order decides" in said
-    assert "No flush up to 15; from 16 on the order decides" in texts(flush.draw(small))
-    sizes = [text.get_fontsize() * 100 / 72 for text in flush.draw(data).axes[0].texts]
-    assert min(sizes) >= 20
+    assert "No flush up to 255 guests; beyond, the order decides" in said
+    assert "No flush up to 15 guests; beyond, the order decides" in texts(flush.draw(small))
 
 
 def test_a_curve_has_a_second_sign(data: flush.FlushData) -> None:
@@ -98,7 +104,7 @@ def test_the_same_bytes_twice(small: flush.FlushData) -> None:
 def test_words_for_those_who_cannot_see_it(data: flush.FlushData) -> None:
     figure = flush.draw(data)
     words = figure.kvmlab_alt
-    assert "Up to 255 guests: exactly 0. At 256 guests: 3.92 in turn (round robin), 0.64 in random order." in words
+    assert "Up to 255 guests: exactly 0. At 256 guests: 3.92 in turn (round robin), 0.638 in random order." in words
     shown = show(figure, flush.draw(data, "dark"))._repr_mimebundle_()
     assert shown["text/plain"] == words
     assert shown["text/html"].count(f'alt="{words.replace(chr(39), "&#x27;")}"') == 2
@@ -118,6 +124,21 @@ def test_bad_values_are_named(small: flush.FlushData) -> None:
         flush.draw(small, "pink")
     with pytest.raises(InputError, match="kind is 'gif'; allowed: svg, pdf, png"):
         to_bytes(flush.draw(small), "gif")
+    for bad, said in (
+        ({"vmid_bits": 1}, "vmid_bits is 1; allowed: 4 to 16"),
+        ({"vmid_bits": 40}, "vmid_bits is 40; allowed: 4 to 16"),
+        ({"entries": 0}, "entries is 0"),
+        ({"entries": -1}, "entries is -1"),
+        ({"most": 0}, "most is 0; allowed: 512 to 1024"),
+        ({"most": 1025}, "most is 1025; allowed: 512 to 1024"),
+        ({"orders": ("unifrm",)}, "schedule is 'unifrm'.*did you mean 'uniform'"),
+        ({"orders": "uniform"}, "orders is 'uniform'; allowed: 1 to 4 names of schedules, each once"),
+        ({"orders": ()}, "orders is "),
+        ({"orders": ("uniform", "uniform")}, "orders is "),
+        ({"size": "poster"}, "size is 'poster'; allowed: 'slide' or 'column'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            flush.flush_frequency(**bad)
 
 
 @pytest.mark.parametrize("key", ["round-robin", "uniform", "runs", "zipf"])
@@ -126,18 +147,26 @@ def test_a_survey_is_drawn_with_its_band_and_its_marks(key: str, guests: int, bi
     found = survey(Setting(guests, bits, key, cpus, 30_000))
     data = flush.of_survey(found)
     figure = flush.draw(data)
-    drawn, said = lines(figure), texts(figure)
-    counted = [(n, 1000 * run.rate) for n, run in found.runs.items()]
-    assert counted in drawn.values()
+    kept, said = lines(figure), texts(figure)
+    enough = [n for n, run in found.runs.items() if run.gaps >= theory.MANY]
+    counted = [(n, 1000 * found.runs[n].rate) for n in enough]
+    [chosen] = [curve for curve in data.curves if curve.name == SCHEDULES[key].name] or [None]
+    if chosen and chosen.measured:
+        assert kept[f"{chosen.name}, counted"] == list(chosen.measured)
+        assert set(counted) <= set(chosen.measured)
+        assert all(rate > 0 for _, rate in chosen.measured)
+    else:
+        assert not counted
+        assert "too few to count" in figure.kvmlab_source
     assert len(figure.axes[0].collections) == bool(found.band())
     assert data.title in said
     for curve in data.curves:
         assert curve.name in said
         if curve.exact:
-            assert drawn[curve.name] == list(curve.exact)
+            assert kept[curve.name] == list(curve.exact)
     assert (len(data.curves) == 4) == (cpus == 1 or key == "zipf")
     assert f"Exactly 0 up to {(1 << bits) - 1} guests." in figure.kvmlab_alt
-    names = [text for text in figure.axes[0].texts if text.get_text() in {curve.name for curve in data.curves}]
-    heights = sorted(text.xy[1] for text in names)
-    per_pixel = figure.axes[0].get_ylim()[1] / (flush.PLOT_HEIGHT * 720)
-    assert min(b - a for a, b in pairwise(heights)) >= 0.99 * flush.NAME_HEIGHT * per_pixel
+    names = {text.get_text(): box for text, box in drawn(figure)}
+    order = sorted(data.curves, key=lambda curve: curve.last)
+    assert all(names[a.name].y1 <= names[b.name].y0 for a, b in pairwise(order))
+    assert faults(figure, style.SIZES["slide"].small) == []

@@ -196,3 +196,15 @@ def test_it_can_be_taken_along(tmp_path):
 def test_bad_values_are_named(options, said):
     with pytest.raises(InputError, match=re.escape(said)):
         flushes(**options)
+
+
+def test_a_run_too_short_to_see_a_gap_is_no_zero():
+    """16 bits: a generation lasts longer than the run, and that is not the same as no flush."""
+    panel = flushes(70_000, vmid_bits=16, entries=30_000)
+    assert panel.found.counted == {}
+    root = ElementTree.fromstring(panel.scene.markup)
+    assert not [part for part in root.iter() if "counted" in part.attrib.get("class", "")]
+    assert "Simulated in random order: too few entries to see a gap." in label(panel)
+    assert "simulated: no flush in 30000" in words(panel)
+    several = flushes(70_000, vmid_bits=16, entries=30_000, schedule="zipf", cpus=2)
+    assert "a flush in more than 30000 entries" in last(several).title

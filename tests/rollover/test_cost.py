@@ -298,3 +298,10 @@ def test_bad_workloads_are_named(bad, named):
 def test_bad_costs_are_named(call, named):
     with pytest.raises(InputError, match=named):
         call()
+
+
+def test_parameters_are_told_with_their_source() -> None:
+    lines = Cost(ns_per_read=50).describe().splitlines()
+    assert len(lines) == len(Cost().parameters)
+    assert lines[0].split(maxsplit=1) == ["ns_per_read", "50 ns for each table read: set by the user"]
+    assert any("1218838d68f5" in line for line in lines)

@@ -121,7 +121,7 @@ def _found(found: Survey, plane: Plane) -> list[str]:
         parts.append(svg.line(f"{plane.path([*over, *reversed(under)])}z", css="band"))
     x = plane.x(one.guests)
     parts.append(svg.line(f"M{number(x)} {TOP - 20}V{BOTTOM}", css="here"))
-    for n, run in found.runs.items():
+    for n, run in found.counted.items():
         at_x, at_y = plane.x(n), plane.y(PER * run.rate)
         if not band and run.gaps > 1:
             low, high = run.gap.interval(one.entries)
@@ -129,7 +129,8 @@ def _found(found: Survey, plane: Plane) -> list[str]:
                 svg.line(f"M{number(at_x)} {number(plane.y(PER * high))}V{number(plane.y(PER * low))}", css="whisker")
             )
         parts.append(_mark(one.schedule, at_x, at_y, "mk counted"))
-    y = plane.y(PER * found.run.rate)
+    law, here = found.gap(), found.run.rate
+    y = plane.y(PER * (float(law.rate) if law and one.guests not in found.counted else here))
     parts.append(f'<circle cx="{number(x)}" cy="{number(y)}" r="{MARK + 5}" class="eye"/>')
     words = f"{one.guests} {'guest' if one.guests == 1 else 'guests'}"
     reach = 4.6 * len(words)

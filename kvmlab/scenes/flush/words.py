@@ -22,9 +22,12 @@ def title(found: Survey) -> str:
     if one.guests <= one.numbers:
         return f"{_guests(one.guests)}, {one.numbers} VMIDs: no full flush"
     gap = found.gap()
-    times = f"one flush in {gap.mean:.0f}" if gap else f"{rate(found.run.rate)} flushes per {PER}"
+    counted = f"{rate(found.run.rate)} flushes per {PER}" if one.guests in found.counted else "a flush in more than"
+    times = f"one flush in {gap.mean:.0f}" if gap else counted
     order = ", few busy" if one.schedule == "zipf" else f" {SHORT[one.schedule]}"
     said = f"{one.guests} guests{order}: {times}"
+    if not gap and one.guests not in found.counted:
+        return f"{said} {one.entries} entries"
     return said if len(said) > ROOMY else f"{said} entries"
 
 
@@ -99,8 +102,8 @@ def label(found: Survey) -> str:
             kind = "about " if key in APPROXIMATE else ""
             at = f"{kind}{rate(first.rate)} at {one.numbers + 1}, {rate(last.rate)} at {one.most}"
             said.append(f"{SCHEDULES[key].name}: {at}.")
-    counted = ", ".join(f"{rate(run.rate)} at {n}" for n, run in found.runs.items())
-    said.append(f"Simulated {SHORT[one.schedule]}: {counted}.")
+    counted = ", ".join(f"{rate(run.rate)} at {n}" for n, run in found.counted.items())
+    said.append(f"Simulated {SHORT[one.schedule]}: {counted or 'too few entries to see a gap'}.")
     said.append(f"Here: {title(found)}.")
     return " ".join(said)
 
