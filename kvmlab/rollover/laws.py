@@ -39,7 +39,7 @@ def law(schedule: Schedule, guests: int, vmid_bits: int = 8, cpus: int = 1, *, a
         return Law(NEVER, True)
     match kind:
         case "round-robin":
-            return Law(theory.round_robin(guests, vmid_bits, cpus), True)
+            return Law(theory.round_robin(guests, vmid_bits, cpus, length=schedule.length), True)
         case "uniform" | "runs":
             return Law(theory.runs(guests, vmid_bits, cpus, length=schedule.length), True)
         case _ if cpus > 1:

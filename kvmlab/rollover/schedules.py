@@ -180,17 +180,24 @@ def _length(kind: str, value: float) -> int:
     return int(value)
 
 
+def _turns(value: float) -> Schedule:
+    k = _length("round-robin", value)
+    if k == 1:
+        return Schedule("round-robin", None, "in turn (round robin)", "in turn", _in_turn)
+    return Schedule("round-robin", k, f"in turn, {k} entries each", f"in turn, {k} each", _in_turn, k)
+
+
 _PLAIN = {
-    "round-robin": Schedule("round-robin", None, "in turn (round robin)", "in turn", _in_turn),
     "uniform": Schedule("uniform", None, "in random order", "in random order", _uniform),
 }
 _WITH_VALUE: dict[str, tuple[Callable[[float], Schedule], float]] = {
+    "round-robin": (_turns, 1),
     "runs": (_runs, BURST),
     "switches": (_switches, BURST),
     "sticky": (_sticks, STICKY),
     "zipf": (_zipfs, 1),
 }
-KINDS = (*_PLAIN, *_WITH_VALUE)
+KINDS = ("round-robin", "uniform", "runs", "switches", "sticky", "zipf")
 """All schedules, by the word that chooses them."""
 
 
@@ -198,10 +205,10 @@ def schedule(name: str) -> Schedule:
     """Return a schedule by its name.
 
     Args:
-        name: ``round-robin``, ``uniform``, ``runs:8`` (turns of 8 entries, whose turn is drawn from all guests),
-            ``switches:8`` (the same, drawn from all other guests), ``sticky:0.9`` (each entry is by the same guest
-            again with probability 0.9, else drawn from all) or ``zipf:1`` (guest i drawn in proportion to i**-1).
-            What stands after the colon may be left out.
+        name: ``round-robin`` (or ``round-robin:8``, with 8 entries in a turn), ``uniform``, ``runs:8`` (turns of 8
+            entries, whose turn is drawn from all guests), ``switches:8`` (the same, drawn from all other guests),
+            ``sticky:0.9`` (each entry is by the same guest again with probability 0.9, else drawn from all) or
+            ``zipf:1`` (guest i drawn in proportion to i**-1). What stands after the colon may be left out.
 
     Raises:
         InputError: there is no such schedule, or its value is not allowed.

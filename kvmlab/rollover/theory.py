@@ -131,22 +131,24 @@ def usable(vmid_bits: int) -> int:
     return (1 << check_int("vmid_bits", vmid_bits, 2, MAX_BITS)) - 1
 
 
-def round_robin(guests: int, vmid_bits: int = 8, cpus: int = 1) -> Gap:
+def round_robin(guests: int, vmid_bits: int = 8, cpus: int = 1, *, length: int = 1) -> Gap:
     """Return the gap when the guests run in turn, over and over.
 
     Args:
         guests: number of running guests, 1 to 2**24.
         vmid_bits: width of a VMID, 2 to 16 bits.
         cpus: number of CPUs P, 1 to 64, fewer than there are VMIDs; see `uniform`.
+        length: entries in a turn, 1 or more.
 
     Returns:
-        Always U + 1 - P entries: each one is by a guest that lost its number, and a generation begins with P in use.
+        Always U + 1 - P turns: each is by a guest that lost its number, and a generation begins with P in use.
 
     Raises:
         InputError: if an argument is out of range.
     """
     numbers = _numbers(guests, vmid_bits, cpus)
-    return Gap(numbers + 1 - cpus, 0) if guests > numbers else NEVER
+    check_int("length", length, 1, MAX_ENTRIES)
+    return Gap((numbers + 1 - cpus) * length, 0) if guests > numbers else NEVER
 
 
 def uniform(guests: int, vmid_bits: int = 8, cpus: int = 1, *, exact: bool = False) -> Gap:
@@ -170,6 +172,41 @@ def uniform(guests: int, vmid_bits: int = 8, cpus: int = 1, *, exact: bool = Fal
         InputError: if an argument is out of range.
     """
     return runs(guests, vmid_bits, cpus, length=1, exact=exact)
+
+
+def shortest(guests: int, vmid_bits: int = 8) -> Fraction:
+    """Return how likely a gap is as short as it can be, U entries, when guests are drawn at random on one CPU.
+
+    That is the chance that no guest comes twice before all numbers are used up: what always happens in turn.
+
+    Args:
+        guests: number of running guests N, 1 to 2**24.
+        vmid_bits: width of a VMID, 2 to 16 bits.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+    numbers = _numbers(guests, vmid_bits)
+    return Fraction(math.perm(guests - 1, numbers), guests**numbers) if guests > numbers else Fraction(0)
+
+
+def last_number(guests: int, vmid_bits: int = 8) -> float:
+    """Return how many entries it takes on average until the last number is given, when guests are drawn at random.
+
+    The flush comes later: when one guest more is drawn. To take this for the gap is a common slip, by U / (N - U).
+
+    Args:
+        guests: number of running guests N, 1 to 2**24.
+        vmid_bits: width of a VMID, 2 to 16 bits.
+
+    Returns:
+        Entries, the one that uses the last number included; `math.inf` if there are fewer guests than numbers.
+
+    Raises:
+        InputError: if an argument is out of range.
+    """
+    numbers = _numbers(guests, vmid_bits)
+    return float((guests / np.arange(guests - numbers + 1, guests + 1)).sum()) if guests >= numbers else math.inf
 
 
 def runs(guests: int, vmid_bits: int = 8, cpus: int = 1, *, length: int = BURST, exact: bool = False) -> Gap:
