@@ -23,8 +23,8 @@ def add(commands: Any) -> argparse.ArgumentParser:
         help="count full TLB flushes for many numbers of guests, beside the exact law",
         description="Let guests enter one after the other and count how often VMIDs run out. Ctrl-C keeps the rows that"
         " are finished.",
-        epilog="Schedules: round-robin (or round-robin:K, K entries in a turn), uniform, runs:K (K entries in a row, then"
-        " a guest drawn from all), switches:K (then one drawn from all others), sticky:P (the same again with"
+        epilog="Schedules: round-robin (or round-robin:K, K entries in a turn), uniform, runs:K (K entries in a row,"
+        " then a guest drawn from all), switches:K (then one drawn from all others), sticky:P (the same again with"
         " probability P), zipf:S (guest i in proportion to i**-S).",
     )
     parser.add_argument(
