@@ -19,7 +19,8 @@ def test_the_notebook_in_the_browser(lab: Lab, page: Page, theme: str) -> None:
     walk_the_classroom(panels.nth(1), page, theme)
     let_another_guest_enter(panels.nth(1), page, theme)
     look_at_eight_bits(panels.nth(2).locator(".kvm"), page, theme)
-    look_at_the_figure(page, theme)
+    look_at_the_figures(page, theme)
+    set_both_allocators_beside_each_other(page.locator(".kvmlab-compare"), page, theme)
 
 
 def walk_the_classroom(panel: Locator, page: Page, theme: str) -> None:
@@ -96,11 +97,32 @@ def look_at_eight_bits(player: Locator, page: Page, theme: str) -> None:
     shoot(player, f"vmid-eight-{theme}")
 
 
-def look_at_the_figure(page: Page, theme: str) -> None:
-    shown = page.locator(f"img.kvmlab-{theme}")
-    shown.scroll_into_view_if_needed()
-    expect(shown).to_be_visible()
-    expect(page.locator(f"img.kvmlab-{'dark' if theme == 'light' else 'light'}")).to_be_hidden()
-    assert "Up to 255 guests: exactly 0." in (shown.get_attribute("alt") or "")
-    assert shown.evaluate("img => img.complete && img.naturalWidth") > 1000
-    shoot(shown, f"vmid-figure-{theme}")
+def look_at_the_figures(page: Page, theme: str) -> None:
+    other = "dark" if theme == "light" else "light"
+    shown, hidden = page.locator(f"img.kvmlab-{theme}"), page.locator(f"img.kvmlab-{other}")
+    expect(shown).to_have_count(4)  # flush frequency, the cliff, the cost, both allocators
+    expect(hidden).to_have_count(4)
+    for n, words in enumerate(("Up to 255 guests: exactly 0", "250 to 270", "512 entries", "the marks of both")):
+        figure = shown.nth(n)
+        figure.scroll_into_view_if_needed()
+        expect(figure).to_be_visible()
+        expect(hidden.nth(n)).to_be_hidden()
+        assert words in (figure.get_attribute("alt") or "")
+        assert figure.evaluate("img => img.complete && img.naturalWidth") > 1000
+        shoot(figure, f"vmid-figure-{n}-{theme}")
+
+
+def set_both_allocators_beside_each_other(both: Locator, page: Page, theme: str) -> None:
+    both.scroll_into_view_if_needed()
+    players, rows = both.locator(".kvm"), both.locator(".kvmlab-costs tbody tr")
+    expect(players).to_have_count(2)
+    players.first.focus()
+    page.keyboard.press("End")
+    expect(rows.nth(0).locator("td").first).to_have_text("40")
+    expect(rows.nth(1).locator("td").first).to_have_text("40")
+    cells = [rows.nth(n).locator("td").all_inner_texts() for n in (0, 1)]
+    (_, flushes, kicks, forced, renumbered), (_, later, none, nothing, fewer) = (map(int, row) for row in cells)
+    assert flushes == later + 1 > 1  # the one at boot
+    assert kicks == forced > none == nothing == 0
+    assert renumbered > fewer
+    shoot(both, f"vmid-allocators-{theme}")
