@@ -32,6 +32,8 @@ FIGURES = {
     "table-footprint": "footprint:footprint",
     "cache-storm": "cache:cache_storm",
     "notifier-path": "notifier:notifier_path",
+    "schedule-grid": "schedules:schedule_grid",
+    "machine-map": "houses:machine_map",
 }
 """Where each figure is drawn: module and function."""
 

@@ -51,7 +51,7 @@ _LATER = {
     ),
 }
 """Functions that Linux 3.9 has not, by the whole address of their file."""
-_OF_FUNCTION = {name: file for file, names in (_FUNCTIONS | _LATER).items() for name in names.split()}
+OF_FUNCTION = {name: file for file, names in (_FUNCTIONS | _LATER).items() for name in names.split()}
 
 _BESIDE = {
     "stage-2 walk": "arch/arm/kvm/init.S",
@@ -80,6 +80,6 @@ def source_of(fn: str) -> str | None:
     ('arch/arm/kvm/mmu.c', 'arch/arm/kvm/init.S')
     """
     word = re.match(r"\w*", fn)
-    if word and (file := _OF_FUNCTION.get(word.group())):
+    if word and (file := OF_FUNCTION.get(word.group())):
         return file
     return next((file for unit, file in _BESIDE.items() if fn.startswith(unit)), None)

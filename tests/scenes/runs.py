@@ -1,5 +1,7 @@
 """Runs that the tests of scenes look at."""
 
+import random
+
 from kvmlab.engine import Config, Machine, Slot
 from kvmlab.engine.explore import Program, Run
 
@@ -150,3 +152,14 @@ RUNS = {
         nobody_tells_kvm,
     )
 }
+
+
+def turns(entries: int, guests: int, ncpus: int) -> list[tuple[int, int]]:
+    """Return who enters where: guests in turn, CPUs in turn."""
+    return [(i % guests, i % ncpus) for i in range(entries)]
+
+
+def shuffled(entries: int, guests: int, ncpus: int, seed: int) -> list[tuple[int, int]]:
+    """Return who enters where, at random."""
+    draw = random.Random(seed)
+    return [(draw.randrange(guests), draw.randrange(ncpus)) for _ in range(entries)]

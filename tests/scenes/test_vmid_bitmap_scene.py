@@ -12,6 +12,7 @@ from kvmlab.scenes.stories import vmids
 from kvmlab.scenes.vmid.bitmap import BitmapStory
 from kvmlab.scenes.vmid.counts import Counts, count
 from kvmlab.scenes.vmid.story import VmidStory
+from tests.scenes.runs import shuffled, turns
 
 
 def machine(bits: int, ncpus: int, order: list[tuple[int, int]], allocator: str = "5.18") -> Machine:
@@ -26,15 +27,6 @@ def machine(bits: int, ncpus: int, order: list[tuple[int, int]], allocator: str 
 
 def scene(made: Machine) -> Scene:
     return vmids(made).read(made.stream).check()
-
-
-def turns(entries: int, guests: int, ncpus: int) -> list[tuple[int, int]]:
-    return [(i % guests, i % ncpus) for i in range(entries)]
-
-
-def shuffled(entries: int, guests: int, ncpus: int, seed: int) -> list[tuple[int, int]]:
-    draw = random.Random(seed)
-    return [(draw.randrange(guests), draw.randrange(ncpus)) for _ in range(entries)]
 
 
 RUNS = {

@@ -8,6 +8,7 @@ import pytest
 from kvmlab.engine import Config, InputError, Machine
 from kvmlab.scenes.scene import TITLE_LIMIT, WHY_LIMIT, Scene, plain
 from kvmlab.scenes.vmid.story import VmidStory, vmid_scene
+from tests.scenes.runs import shuffled, turns
 
 
 def machine(bits: int, ncpus: int, order: list[tuple[int, int]]) -> Machine:
@@ -25,15 +26,6 @@ def machine(bits: int, ncpus: int, order: list[tuple[int, int]]) -> Machine:
 
 def scene(made: Machine) -> Scene:
     return vmid_scene(made.stream, vmid_bits=made.config.vmid_bits, ncpus=made.config.ncpus)
-
-
-def turns(entries: int, guests: int, ncpus: int) -> list[tuple[int, int]]:
-    return [(i % guests, i % ncpus) for i in range(entries)]
-
-
-def shuffled(entries: int, guests: int, ncpus: int, seed: int) -> list[tuple[int, int]]:
-    draw = random.Random(seed)
-    return [(draw.randrange(guests), draw.randrange(ncpus)) for _ in range(entries)]
 
 
 RUNS = {

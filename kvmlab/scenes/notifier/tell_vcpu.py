@@ -110,8 +110,8 @@ def tested(state: State, a: Args, passed: bool, notify: bool) -> Beat:
     else:
         title = f"Sampled {a['sampled']}, now {a['seq']}, count 0: go on"
         why = (
-            f"{{c|Nothing has moved}}, so {{e|frame {pfn} is still the page's}}. A notifier that comes now has to wait "
-            "for mmu_lock."
+            f"{{c|Nothing has moved since the sample}}, so {{e|frame {pfn} will be mapped}}. A notifier that comes now "
+            "has to wait for mmu_lock."
         )
     return Beat(
         actor="kern",

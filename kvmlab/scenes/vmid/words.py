@@ -240,6 +240,13 @@ def _kept(entry: Entry) -> tuple[str, str, str]:
     title = f"Guest {entry.guest} enters on CPU {entry.cpu}: VMID {entry.vmid} is good"
     if entry.moved:
         return "moved", title, "{e|Same VMID on another CPU}: a VMID belongs to the guest, not to the CPU."
+    if not entry.vmid:
+        title = f"Guest {entry.guest} enters on CPU {entry.cpu} with VMID 0, the host's"
+        why = (
+            "{c|Another vCPU has stored the generation and not yet the VMID}: the test without the lock passes, and "
+            "{e|the guest runs under the host's number}."
+        )
+        return "kept", title, why
     why = (
         f"{{c|Generation {entry.generation} on both sides}}, so {{e|VMID {entry.vmid} is still good}}: "
         "no lock, no change, no flush."
