@@ -63,3 +63,19 @@ def test_the_make_commands_are_known_to_make():
     assert {"lab", "test"} <= targets
     done = subprocess.run(["make", "-n", *sorted(targets)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_picture_in_the_readme_is_what_the_kit_draws(tmp_path):
+    from PIL import Image, ImageChops
+
+    from kvmlab import panels
+    from kvmlab.panels.starts import one_guest
+
+    run = one_guest()
+    walk = panels.fault(run)
+    run.do("access", vm=0, ipa=0x8000_0000, access="write", value=42)
+    assert f"step 16 of {len(walk.scene.steps)}" in README
+    name = re.search(r"\]\((notebooks/.*\.png)\)", README)[1]
+    drawn = Image.open(walk.figure(15).save(tmp_path / "now.png")).convert("RGB")
+    assert ImageChops.difference(drawn, Image.open(ROOT / name).convert("RGB")).getbbox() is None
