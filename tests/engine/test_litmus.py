@@ -93,6 +93,7 @@ def test_a_mistake_is_named(make, named):
         make()
 
 
+@pytest.mark.slow
 def test_what_notebook_07_says_of_the_counts_is_so():
     path = Path(__file__).parents[2] / "notebooks" / "07-two-cpus-at-once.ipynb"
     cells = {cell["id"]: "".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]}

@@ -142,7 +142,7 @@ def test_the_band_is_the_laws_and_only_where_runs_are_long_enough():
     assert "95 % of runs of 30000 entries" in words(flushes(300))
 
 
-@pytest.mark.parametrize("bits", [4, 5, 8, 12, 16])
+@pytest.mark.parametrize("bits", [4, 8, *(pytest.param(bits, marks=pytest.mark.slow) for bits in (5, 12, 16))])
 @pytest.mark.parametrize("cpus", [1, 4])
 def test_every_setting_keeps_the_rules_of_a_scene(bits, cpus):
     for key in SCHEDULES:

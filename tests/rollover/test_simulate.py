@@ -50,7 +50,9 @@ def test_the_reference_traces(guests: int, fast: bool) -> None:
 
 @pytest.mark.parametrize("fast", FAST)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("bits", "guests"), [(2, 4), (4, 15), (4, 20), (8, 300), (8, 600)])
+@pytest.mark.parametrize(
+    ("bits", "guests"), [(2, 4), (4, 15), (4, 20), (8, 300), pytest.param(8, 600, marks=pytest.mark.slow)]
+)
 def test_the_engines_allocator_flushes_at_the_same_entries(kind: str, bits: int, guests: int, fast: bool) -> None:
     one, entries = schedule(kind), 1200 << bits // 2
     ids = [guest for guest, _ in islice(one.entries(guests, seed=4), entries)]
@@ -80,7 +82,15 @@ def test_plain_sets_find_the_same(fast: bool, data: st.DataObject, bits: int, cp
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("bits", "guests", "cpus"), [(8, 300, 1), (8, 300, 5), (8, 1000, 1), (4, 24, 3), (9, 513, 1)])
+@pytest.mark.parametrize(
+    ("bits", "guests", "cpus"),
+    [
+        (8, 300, 1),
+        (8, 300, 5),
+        (4, 24, 3),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((8, 1000, 1), (9, 513, 1))),
+    ],
+)
 def test_both_loops_and_any_chunk_come_to_the_same(kind: str, bits: int, guests: int, cpus: int) -> None:
     one = schedule(kind)
     if cpus > one.most_cpus:
@@ -101,7 +111,7 @@ def test_both_loops_and_any_chunk_come_to_the_same(kind: str, bits: int, guests:
         assert runs[0].gap.variance == pytest.approx(gaps.var(), abs=1e-6)
 
 
-@pytest.mark.parametrize(("bits", "cpus"), [(8, 1), (4, 4), (6, 2)])
+@pytest.mark.parametrize(("bits", "cpus"), [pytest.param(8, 1, marks=pytest.mark.slow), (4, 4), (6, 2)])
 @pytest.mark.parametrize("key", ["round-robin", "uniform", "runs"])
 def test_counts_lie_in_the_interval_as_often_as_it_says(key: str, bits: int, cpus: int) -> None:
     law = {"round-robin": theory.round_robin, "uniform": theory.uniform, "runs": theory.runs}[key]

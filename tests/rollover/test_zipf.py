@@ -17,7 +17,7 @@ from kvmlab.rollover.subsets import chain
 
 ORACLE = json.loads((Path(__file__).parent.parent / "oracles" / "vmid_rollover.json").read_text())
 TABLE = [
-    pytest.param(float(s), int(guests), row, id=f"{s}-{guests}", marks=[pytest.mark.slow] * (int(guests) > 1024))
+    pytest.param(float(s), int(guests), row, id=f"{s}-{guests}", marks=[pytest.mark.slow] * (int(guests) > 300))
     for s, rows in ORACLE["zipf"]["table"].items()
     for guests, row in rows.items()
 ]
