@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 import kvmlab
-from kvmlab.cli import conform, export, figures, flush, lab, lectures
+from kvmlab.cli import check, conform, export, figures, flush, lab, lectures, sheet
 from kvmlab.engine.errors import InputError
 
-COMMANDS = (lab, flush, figures, lectures, export, conform)
+COMMANDS = (lab, sheet, check, lectures, export, flush, figures, conform)
 """Each has `add`, which describes its arguments, and `run`, which does it and returns the exit status."""
 
 
