@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import html
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from kvmlab.engine.errors import InputError
 from kvmlab.figures.files import to_bytes
 
 WIDEST = 1280
@@ -57,3 +60,25 @@ def _picture(figure: Figure, name: str) -> str:
     style = f"width:100%;max-width:{WIDEST}px;height:auto"
     words = html.escape(_words(figure))
     return f'<img class="{name}" alt="{words}" style="{style}" src="data:image/svg+xml;base64,{data}">'
+
+
+def embedded(path: PathLike[str] | str, words: str, *, width: int = WIDEST) -> Shown:
+    """Return a picture from a file for a notebook, with its text alternative, which Jupyter's own ``Image`` drops.
+
+    Args:
+        path: a file that ends in .gif, .png or .svg.
+        words: the text alternative; not empty.
+        width: pixels, at most.
+
+    Raises:
+        InputError: `words` is empty, or the file is of another kind.
+    """
+    place = Path(path)
+    kinds = {".gif": "image/gif", ".png": "image/png", ".svg": "image/svg+xml"}
+    if place.suffix not in kinds:
+        raise InputError(f"path ends in {place.suffix!r}; allowed: {', '.join(kinds)}")
+    if not words.strip():
+        raise InputError("words is empty; allowed: a sentence that says what the picture shows")
+    data, style = base64.b64encode(place.read_bytes()).decode(), f"width:100%;max-width:{width}px;height:auto"
+    source = f"data:{kinds[place.suffix]};base64,{data}"
+    return Shown(f'<img alt="{html.escape(words)}" style="{style}" src="{source}">', words)

@@ -96,8 +96,8 @@ class IoremapPanel(Panel):
             return
         ret = self.do("ioremap", vm=self.vm, ipa=ipa, pa=pa, size=size)
         if ret is not None:
+            self.address.value = f"{ipa & ~3:#x}"  # before anybody reads what came of it and types another one
             self.say(f"ioremap {ipa:#x}, {size:#x} bytes: returned {ret}")
-            self.address.value = f"{ipa & ~3:#x}"
 
     def _map(self, ipa: int, size: int, pa: int = DEVICE_PA) -> None:
         self.ipa.value, self.pa.value, self.size.value = f"{ipa:#x}", f"{pa:#x}", f"{size:#x}"

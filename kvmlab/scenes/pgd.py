@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -10,11 +11,14 @@ from typing import Any, Protocol
 import graphviz
 
 from kvmlab.engine.hardware.descriptor import ADDRESS_MASK, kind_of
-from kvmlab.scenes import svg
 from kvmlab.scenes.fault.layout import ENTRIES
 from kvmlab.scenes.moment import Event, Moment, Path, leaf_kind
+from kvmlab.scenes.pgd_drawing import DARK, LIGHT, Colours, own_drawing
 
-INK, PAPER, KERNEL, KERNEL_TINT, HOST_TINT, DEVICE = "#10151b", "#ffffff", "#0e5cd3", "#dbe8fc", "#cdebdf", "#2b323b"
+THEME_RULE = (
+    "<style>body[data-jp-theme-light=false] .kvmlab-tree-light,"
+    "body:not([data-jp-theme-light=false]) .kvmlab-tree-dark{display:none}</style>"
+)
 KIND_WORDS = {"rw": "RW", "ro": "RO", "dev": "DEV", "inv": "invalid"}
 
 
@@ -139,19 +143,20 @@ class PgdGraph(graphviz.Digraph):
 
     Args:
         nodes: the tables.
+        colours: what it is coloured with.
     """
 
-    def __init__(self, nodes: tuple[Node, ...]) -> None:
+    def __init__(self, nodes: tuple[Node, ...], colours: Colours = LIGHT) -> None:
         """Write the graph's text."""
         super().__init__(
             "pgd",
-            graph_attr={"rankdir": "LR", "bgcolor": PAPER, "nodesep": "0.15", "ranksep": "0.6"},
+            graph_attr={"rankdir": "LR", "bgcolor": colours.paper, "nodesep": "0.15", "ranksep": "0.6"},
             node_attr={"shape": "plain", "fontname": "monospace", "fontsize": "11"},
-            edge_attr={"color": KERNEL},
+            edge_attr={"color": colours.kernel},
         )
-        self.tables = nodes
+        self.tables, self.colours = nodes, colours
         for node in nodes:
-            self.node(node.id, label=_label(node), tooltip=node.title)
+            self.node(node.id, label=_label(node, colours), tooltip=node.title)
         for node in nodes:
             for entry in node.entries:
                 if entry.kind == "tab":
@@ -165,71 +170,38 @@ class PgdGraph(graphviz.Digraph):
             lines += ["  " * len(node.path) + f"  [{entry.index}] {entry.words}" for entry in node.entries]
         return "\n".join(lines) or "no tables"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, str]:
-        """Draw with ``dot``, or without it."""
+    def drawing(self) -> str:
+        """Return an SVG picture, drawn with ``dot`` or without it; it says in words what it shows."""
         try:
-            drawing = self.pipe(format="svg", encoding="utf-8")
+            drawn: str = self.pipe(format="svg", encoding="utf-8")
         except graphviz.ExecutableNotFound:
-            drawing = own_drawing(self.tables)
-        return {"image/svg+xml": drawing, "text/plain": self.text()}
+            drawn = own_drawing(self.tables, self.colours)
+        return drawn.replace("<svg ", f'<svg role="img" aria-label="{escape(self._alt())}" ', 1)
+
+    def _alt(self) -> str:
+        return "Tables of a guest. " + "; ".join(line.strip() for line in self.text().splitlines())
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> dict[str, str]:
+        """Return pictures in light and dark colours, of which the notebook's theme takes one, and the words."""
+        drawings = {"light": self.drawing(), "dark": PgdGraph(self.tables, DARK).drawing()}
+        pictures = (
+            f'<img class="kvmlab-tree-{theme}" alt="{escape(self._alt())}" style="max-width:100%;height:auto" '
+            f'src="data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}">'
+            for theme, drawn in drawings.items()
+        )
+        html = THEME_RULE + "".join(pictures)
+        return {"text/html": html, "image/svg+xml": drawings["light"], "text/plain": self.text()}
 
 
-def _label(node: Node) -> str:
-    rows = "".join(_label_row(entry) for entry in node.entries)
-    empty = "" if rows else '<tr><td align="left">all empty</td></tr>'
-    head = f'<tr><td port="h" align="left"><font color="{KERNEL}"><b>{escape(node.title)}</b></font></td></tr>'
-    style = f'border="1" cellborder="0" cellspacing="2" color="{KERNEL}" bgcolor="{PAPER}"'
+def _label(node: Node, colours: Colours) -> str:
+    rows = "".join(_label_row(entry, colours) for entry in node.entries)
+    empty = "" if rows else f'<tr><td align="left"><font color="{colours.ink}">all empty</font></td></tr>'
+    head = f'<tr><td port="h" align="left"><font color="{colours.kernel}"><b>{escape(node.title)}</b></font></td></tr>'
+    style = f'border="1" cellborder="0" cellspacing="2" color="{colours.kernel}" bgcolor="{colours.paper}"'
     return f"<<table {style}>{head}{rows}{empty}</table>>"
 
 
-def _label_row(entry: Entry) -> str:
-    fill, ink = _fill(entry.kind)
+def _label_row(entry: Entry, colours: Colours) -> str:
+    fill, ink = colours.fill(entry.kind)
     words = f'<font color="{ink}">{entry.index}  {escape(entry.words)}</font>'
     return f'<tr><td port="r{entry.first}" bgcolor="{fill}" align="left">{words}</td></tr>'
-
-
-def _fill(kind: str) -> tuple[str, str]:
-    return {"tab": (KERNEL_TINT, INK), "rw": (HOST_TINT, INK), "ro": (HOST_TINT, INK), "dev": (DEVICE, PAPER)}.get(
-        kind, (PAPER, INK)
-    )
-
-
-def own_drawing(nodes: tuple[Node, ...]) -> str:
-    """Return the same drawing, with the same ids, made without Graphviz."""
-    width, row, gap = 290.0, 20, 40
-    places: dict[str, tuple[float, float]] = {}
-    parts: list[str] = []
-    free = [8.0, 8.0, 8.0]
-    for node in nodes:
-        level = len(node.path)
-        if level == 1:
-            free[1] = free[2] = max(free[1], free[2])
-        x, y = 8 + level * (width + gap), free[level]
-        height = row * (1 + max(1, len(node.entries))) + 6
-        free[level] = y + height + 8
-        places[node.id] = (x, y)
-        inside = [f'<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{PAPER}" stroke="{KERNEL}"/>']
-        inside.append(_line(x + 6, y + 15, node.title, KERNEL, bold=True))
-        for at, entry in enumerate(node.entries):
-            fill, ink = _fill(entry.kind)
-            top = y + row * (at + 1)
-            places[f"{node.id}:r{entry.first}"] = (x + width, top + row / 2)
-            inside.append(f'<rect x="{x + 3}" y="{top}" width="{width - 6}" height="{row - 2}" fill="{fill}"/>')
-            inside.append(_line(x + 6, top + 14, f"{entry.index}  {entry.words}", ink))
-        parts.append(f'<g id="{node.id}">{"".join(inside)}</g>')
-    for node in nodes:
-        for entry in node.entries:
-            target = places.get(f"{node.id}{'.' if node.path else ''}{entry.first}") if entry.kind == "tab" else None
-            if target:
-                (x, y), (a, b) = places[f"{node.id}:r{entry.first}"], target
-                curve = f"M{x} {svg.number(y)}C{x + 20} {svg.number(y)} {a - 20} {b + 12} {a} {b + 12}"
-                parts.append(f'<path d="{curve}" fill="none" stroke="{KERNEL}"/>')
-    wide, high = 16 + 3 * width + 2 * gap, max(free)
-    ground = f'<rect width="{wide}" height="{svg.number(high)}" fill="{PAPER}"/>'
-    size = f'width="{wide}" height="{svg.number(high)}" viewBox="0 0 {wide} {svg.number(high)}"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{ground}{"".join(parts)}</svg>'
-
-
-def _line(x: float, y: float, words: str, ink: str, *, bold: bool = False) -> str:
-    place = f'x="{svg.number(x)}" y="{svg.number(y)}" font-weight="{700 if bold else 400}"'
-    return f'<text {place} font-family="monospace" font-size="12" fill="{ink}">{escape(words)}</text>'

@@ -1,5 +1,8 @@
 """The tables as a graph: as text, drawn by dot, and drawn without it."""
 
+import re
+from base64 import b64decode
+from html import unescape
 from xml.etree import ElementTree
 
 import graphviz
@@ -7,6 +10,7 @@ import pytest
 
 from kvmlab.scenes.descriptors import DescriptorTable, leaf_of
 from kvmlab.scenes.pgd import pgd_graph
+from kvmlab.scenes.pgd_drawing import DARK, LIGHT
 from tests.scenes.runs import everything, first_store, guest
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -63,6 +67,46 @@ def test_without_dot_it_draws_itself(monkeypatch):
     for table in graph.tables:
         assert table.title in said
     assert bundle["text/plain"] == graph.text()
+
+
+@pytest.mark.parametrize("path", [None, ""], ids=["as installed", "without dot"])
+def test_the_drawing_says_what_it_shows_and_has_the_colours_of_the_theme(monkeypatch, path):
+    if path is not None:
+        monkeypatch.setenv("PATH", path)
+    graph = pgd_graph(everything())
+    bundle = graph._repr_mimebundle_()
+    pictures = dict(
+        re.findall(r'<img class="kvmlab-tree-(\w+)"[^>]* src="data:image/svg\+xml;base64,([^"]+)"', bundle["text/html"])
+    )
+    assert set(pictures) == {"light", "dark"}
+    drawn = {theme: b64decode(data).decode() for theme, data in pictures.items()}
+    assert drawn["light"] == bundle["image/svg+xml"]
+    assert '"#ffffff"' in drawn["light"]
+    assert '"#ffffff"' not in drawn["dark"]
+    alts = [unescape(alt) for alt in re.findall(r' alt="([^"]*)"', bundle["text/html"])]
+    for drawing in drawn.values():
+        root = ElementTree.fromstring(drawing)
+        assert (root.get("role"), root.get("aria-label")) == ("img", alts[0])
+    assert len(alts) == 2
+    assert all(line.strip() in alts[0] for line in graph.text().splitlines())
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+def test_every_word_of_the_drawing_can_be_read(colours):
+    kinds = [*map(colours.fill, ("tab", "rw", "ro", "dev", "inv")), (colours.paper, colours.kernel)]
+    assert min(contrast(ground, ink) for ground, ink in kinds) >= 4.5
+
+
+def contrast(one, two):
+    """Return the contrast of two colours, 1 to 21, as WCAG 2 defines it."""
+    low, high = sorted(luminance(colour) for colour in (one, two))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour):
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_a_descriptor_table_marks_what_differs():
