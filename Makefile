@@ -1,7 +1,8 @@
 # kvmlab needs python3 (3.11 or newer, with venv) and make; uv makes it quicker.
 #   make lab     open the notebooks in JupyterLab        make lab ARGS=--no-browser
 #   make test    run every check and every test          make test ARGS='-m "not browser and not slow"'
-#   make check   lint, format, types, import rules
+#   make check   lint, format, types, import rules, spelling
+#   make binder  the steps of Binder's image, and every notebook in it
 # `make UV= lab` uses pip even where there is uv, for instance behind a mirror of PyPI.
 
 PYTHON ?= python3
@@ -17,11 +18,11 @@ unexport VIRTUAL_ENV
 unexport PYTHONPATH
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: help lab test check missing lock clean
+.PHONY: help lab test check binder links missing lock clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '2,5s/^#//p' Makefile
+	@sed -n '2,6s/^#//p' Makefile
 
 lab: $(VENV)/installed
 	@$(BIN)/kvmlab lab $(ARGS)
@@ -34,6 +35,16 @@ check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell --ignore-words-list=simpy,nd,abd README.md CITATION.cff notebooks kvmlab benchmarks
+
+binder: $(VENV)/installed-test
+	@$(BIN)/python -m tests.binder_image
+
+# For a public copy: puts its address into the links of the README.
+links:
+	@echo "$(GITHUB)" | grep -Eqx '[A-Za-z0-9-]+/[A-Za-z0-9._-]+' || { echo "kvmlab: say whose copy: make links GITHUB=owner/name"; exit 1; }
+	@sed -e 's/OWNER/$(firstword $(subst /, ,$(GITHUB)))/g' -e 's/REPO/$(lastword $(subst /, ,$(GITHUB)))/g' README.md >README.new
+	@mv README.new README.md
 
 missing: $(VENV)/installed-test
 	@$(BIN)/python -m tests.programs

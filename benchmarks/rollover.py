@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -233,13 +233,17 @@ def asked(script: str, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE.parent).stdout
 
 
-def main() -> None:
+def show(rows: Iterable[Row]) -> None:
+    """Print a table, each row when it is there."""
     print("| measure | value | goal | met |\n|---|---|---|---|")
+    for row in rows:
+        met = "" if row.met is None else "yes" if row.met else "no"
+        print(f"| {row.what} | {row.value} | {row.goal} | {met} |", flush=True)
+
+
+def main() -> None:
     parts = [loops, peers, sweeps, curve, *[long] * ("--long" in sys.argv[1:])]
-    for part in parts:
-        for row in part():
-            met = "" if row.met is None else "yes" if row.met else "no"
-            print(f"| {row.what} | {row.value} | {row.goal} | {met} |", flush=True)
+    show(row for part in parts for row in part())
 
 
 if __name__ == "__main__":

@@ -131,3 +131,10 @@ class TestNotebook:
 
     def test_it_opens_with_a_title(self, notebook):
         assert "".join(notebook["cells"][0]["source"]).startswith("# ")
+
+
+def test_the_readme_opens_each_lesson_on_binder():
+    links = re.findall(r"https://mybinder\.org/v2/gh/([^/]+/[^/]+)/HEAD\?urlpath=lab/tree/([^)]+)\)", README)
+    assert len({copy for copy, _ in links}) == 1
+    lessons = {str(path.relative_to(ROOT)) for path in NOTEBOOKS if path.name[0].isdigit()}
+    assert {path for _, path in links} == lessons
