@@ -1,6 +1,7 @@
 # kvmlab needs python3 (3.11 or newer, with venv) and make; uv makes it quicker.
 #   make lab     open the notebooks in JupyterLab        make lab ARGS=--no-browser
-#   make test    run every check and every test          make test ARGS='-m "not browser and not slow"'
+#   make test    run every check and every test          make test ARGS='-k descriptor'
+#   make quick   every check, and the tests that take no browser and no time
 #   make check   lint, format, types, import rules, spelling
 #   make binder  the steps of Binder's image, and every notebook in it
 # `make UV= lab` uses pip even where there is uv, for instance behind a mirror of PyPI.
@@ -18,17 +19,20 @@ unexport VIRTUAL_ENV
 unexport PYTHONPATH
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: help lab test check binder links missing lock clean
+.PHONY: help lab test quick check binder links missing lock clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '2,6s/^#//p' Makefile
+	@sed -n '2,7s/^#//p' Makefile
 
 lab: $(VENV)/installed
 	@$(BIN)/kvmlab lab $(ARGS)
 
 test: missing check
 	@$(BIN)/python -m pytest $(ARGS)
+
+quick: check
+	@$(BIN)/python -m pytest --quiet --numprocesses auto -m "not browser and not slow" $(ARGS)
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .
