@@ -3,7 +3,8 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab import Lab, open_notebook, run_all, shoot
+from tests.browser.lab import Lab, open_notebook, run_all
+from tests.browser.pictures import look_at_figures
 
 pytestmark = pytest.mark.browser
 
@@ -13,17 +14,8 @@ def test_figures_for_a_talk(lab: Lab, page: Page, theme: str) -> None:
     open_notebook(page, lab, "08-make-figures.ipynb")
     run_all(page, timeout=180_000)
 
-    other = "dark" if theme == "light" else "light"
-    shown, hidden = page.locator(f"img.kvmlab-{theme}"), page.locator(f"img.kvmlab-{other}")
-    expect(shown).to_have_count(4)  # three walks and the flush frequency with 4 bits
-    for n, words in enumerate(("0x802032a4", "0x80001008", "0xc0000000", "4-bit VMIDs")):
-        figure = shown.nth(n)
-        figure.scroll_into_view_if_needed()
-        expect(figure).to_be_visible()
-        expect(hidden.nth(n)).to_be_hidden()
-        assert words in (figure.get_attribute("alt") or "")
-        assert figure.evaluate("img => img.complete && img.naturalWidth") > 1000
-        shoot(figure, f"figures-{n}-{theme}")
+    walks = "0x802032a4", "0x80001008", "0xc0000000"
+    look_at_figures(page, theme, (*walks, "4-bit VMIDs"), "figures")
 
     player = page.locator(".kvmlab-panel .kvm").first
     player.scroll_into_view_if_needed()

@@ -4,10 +4,13 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.lab import Lab, open_notebook, run_all, shoot
+from tests.browser.pictures import look_at_figures
 
 pytestmark = pytest.mark.browser
 
 NOTEBOOK = "02-vmids-run-out.ipynb"
+FIGURES = ("Up to 255 guests: exactly 0", "250 to 270", "512 entries", "the marks of both")
+"""The flush frequency, the cliff, the cost, and both allocators."""
 
 
 def test_the_notebook_in_the_browser(lab: Lab, page: Page, theme: str) -> None:
@@ -19,7 +22,7 @@ def test_the_notebook_in_the_browser(lab: Lab, page: Page, theme: str) -> None:
     walk_the_classroom(panels.nth(1), page, theme)
     let_another_guest_enter(panels.nth(1), page, theme)
     look_at_eight_bits(panels.nth(2).locator(".kvm"), page, theme)
-    look_at_the_figures(page, theme)
+    look_at_figures(page, theme, FIGURES, "vmid-figure")
     set_both_allocators_beside_each_other(page.locator(".kvmlab-compare"), page, theme)
 
 
@@ -95,21 +98,6 @@ def look_at_eight_bits(player: Locator, page: Page, theme: str) -> None:
     expect(player.locator("[data-id=cpu3] > text").first).to_have_text("CPU 3")
     assert player.locator("[data-id^=v][class~=stale]").count() == 255
     shoot(player, f"vmid-eight-{theme}")
-
-
-def look_at_the_figures(page: Page, theme: str) -> None:
-    other = "dark" if theme == "light" else "light"
-    shown, hidden = page.locator(f"img.kvmlab-{theme}"), page.locator(f"img.kvmlab-{other}")
-    expect(shown).to_have_count(4)  # flush frequency, the cliff, the cost, both allocators
-    expect(hidden).to_have_count(4)
-    for n, words in enumerate(("Up to 255 guests: exactly 0", "250 to 270", "512 entries", "the marks of both")):
-        figure = shown.nth(n)
-        figure.scroll_into_view_if_needed()
-        expect(figure).to_be_visible()
-        expect(hidden.nth(n)).to_be_hidden()
-        assert words in (figure.get_attribute("alt") or "")
-        assert figure.evaluate("img => img.complete && img.naturalWidth") > 1000
-        shoot(figure, f"vmid-figure-{n}-{theme}")
 
 
 def set_both_allocators_beside_each_other(both: Locator, page: Page, theme: str) -> None:
