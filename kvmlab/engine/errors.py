@@ -1,5 +1,8 @@
 """The two errors a user of the engine can meet; anything else that is raised is a bug of kvmlab."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 HEAD, TAIL = 240, 150
 """How much of a long message is kept, at its beginning and at its end, where it says what is allowed."""
 
@@ -29,6 +32,17 @@ class KernelBug(Exception):
         super().__init__(f"kernel BUG in {where}: {condition}")
         self.where = where
         self.condition = condition
+
+
+def did_you_mean(name: object, allowed: Iterable[str]) -> str:
+    """Return what to add to a message about a name that is not allowed: the nearest one that is, or nothing.
+
+    Args:
+        name: what was given.
+        allowed: the names that are allowed.
+    """
+    near = get_close_matches(str(name), list(allowed), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def check_int(name: str, value: object, low: int, high: int, *, multiple: int = 1) -> int:

@@ -12,12 +12,11 @@ from matplotlib.ticker import NullLocator
 from kvmlab.engine.errors import InputError, check_int
 from kvmlab.figures.charts import AXES, name_axes, say, unit
 from kvmlab.figures.rate_chart import draw_cliff, draw_zero
-from kvmlab.figures.rates import spread
 from kvmlab.figures.style import Look, Slide, new_figure, plot_axes, room
 from kvmlab.rollover import theory
 from kvmlab.rollover.allocators import Counts, compare
 from kvmlab.rollover.schedules import schedule
-from kvmlab.rollover.survey import LEAST_BITS, PER
+from kvmlab.rollover.survey import LEAST_BITS, PER, spread
 
 MOST_BITS, MOST_ENTRIES, _MARKS = 12, 10_000_000, 6
 LOOKS = {"3.9": ("ink", "s", 17.0), "5.18": ("kern", "o", 9.0)}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from itertools import product
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from kvmlab.engine.errors import InputError
+from kvmlab.engine.errors import InputError, did_you_mean
 from kvmlab.figures.files import KINDS, save
 from kvmlab.figures.show import Shown, show
 from kvmlab.figures.style import SIZES, THEMES, Slide
@@ -154,7 +153,5 @@ def _checked(what: str, names: Sequence[str] | None, allowed: tuple[str, ...]) -
     """Return names in the order in which they are known, each once."""
     for name in names or ():
         if name not in allowed:
-            near = get_close_matches(str(name), allowed, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"{what} is {name!r}; allowed: {', '.join(allowed)}{hint}")
+            raise InputError(f"{what} is {name!r}; allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}")
     return [name for name in allowed if names is None or name in names]

@@ -11,12 +11,12 @@ from matplotlib import style
 from kvmlab.engine.errors import check_int
 from kvmlab.figures.charts import say
 from kvmlab.figures.rate_chart import draw_cliff, draw_curve, draw_zero, name_curves, rate_axes
-from kvmlab.figures.rates import LOOKS, ORDERS, Curve, curves, reach, spread
+from kvmlab.figures.rates import LOOKS, ORDERS, Curve, curves, reach
 from kvmlab.figures.style import Look, Slide, new_figure
 from kvmlab.rollover import theory
 from kvmlab.rollover.laws import law
 from kvmlab.rollover.schedules import SCHEDULES
-from kvmlab.rollover.survey import APPROXIMATE, LEAST_BITS, PER, Survey
+from kvmlab.rollover.survey import APPROXIMATE, LEAST_BITS, PER, Survey, spread
 from kvmlab.scenes.flush import words
 from kvmlab.scenes.scene import plain
 

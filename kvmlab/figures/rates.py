@@ -169,18 +169,6 @@ def _run(name: str, guests: int, entries: int, bits: int, seed: int) -> Run:
     return simulate(schedule(name), guests, entries, vmid_bits=bits, seed=seed + guests)
 
 
-def spread(first: int, last: int, points: int, power: int = 2) -> list[int]:
-    """Return whole numbers from first to last that crowd at the first, where the curves are steep.
-
-    Args:
-        first: the least of them.
-        last: the greatest.
-        points: how many, 2 or more; fewer where two would be the same.
-        power: the higher, the more they crowd; 1 for equal steps.
-    """
-    return sorted({round(first + (last - first) * (k / (points - 1)) ** power) for k in range(points)})
-
-
 def reach(found: Sequence[Curve]) -> str:
     """Return in words how near 95 % of all counts are to their law; nothing where that is not known.
 

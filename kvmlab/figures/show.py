@@ -56,10 +56,12 @@ def _words(figure: Figure) -> str:
 
 
 def _picture(figure: Figure, name: str) -> str:
-    data = base64.b64encode(to_bytes(figure)).decode()
-    style = f"width:100%;max-width:{WIDEST}px;height:auto"
-    words = html.escape(_words(figure))
-    return f'<img class="{name}" alt="{words}" style="{style}" src="data:image/svg+xml;base64,{data}">'
+    return _image(to_bytes(figure), "image/svg+xml", _words(figure), WIDEST, name)
+
+
+def _image(data: bytes, kind: str, words: str, width: int, name: str = "") -> str:
+    style, source = f"width:100%;max-width:{width}px;height:auto", base64.b64encode(data).decode()
+    return f'<img class="{name}" alt="{html.escape(words)}" style="{style}" src="data:{kind};base64,{source}">'
 
 
 def embedded(path: PathLike[str] | str, words: str, *, width: int = WIDEST) -> Shown:
@@ -79,6 +81,4 @@ def embedded(path: PathLike[str] | str, words: str, *, width: int = WIDEST) -> S
         raise InputError(f"path ends in {place.suffix!r}; allowed: {', '.join(kinds)}")
     if not words.strip():
         raise InputError("words is empty; allowed: a sentence that says what the picture shows")
-    data, style = base64.b64encode(place.read_bytes()).decode(), f"width:100%;max-width:{width}px;height:auto"
-    source = f"data:{kinds[place.suffix]};base64,{data}"
-    return Shown(f'<img alt="{html.escape(words)}" style="{style}" src="{source}">', words)
+    return Shown(_image(place.read_bytes(), kinds[place.suffix], words, width), words)

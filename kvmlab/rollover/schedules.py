@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kvmlab.engine.errors import InputError, check_int
+from kvmlab.engine.errors import InputError, check_int, did_you_mean
 from kvmlab.rollover.theory import BURST, MAX_ENTRIES, MAX_GUESTS
 from kvmlab.rollover.zipf import MAX_S, shares
 
@@ -215,9 +214,7 @@ def schedule(name: str) -> Schedule:
     """
     kind, colon, value = str(name).partition(":")
     if kind not in KINDS:
-        near = get_close_matches(kind, KINDS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"schedule is {name!r}; allowed: {', '.join(KINDS)}{hint}")
+        raise InputError(f"schedule is {name!r}; allowed: {', '.join(KINDS)}{did_you_mean(kind, KINDS)}")
     if kind in _PLAIN:
         if colon:
             raise InputError(f"schedule is {name!r}; {kind} takes no value")

@@ -121,7 +121,7 @@ def survey(setting: Setting) -> Survey:
     """
     one = setting
     lines = {key: _line(key, one.vmid_bits, one.cpus) for key in SCHEDULES}
-    marks = sorted({*_spread(one.numbers + 1, one.most, _MARKS), one.guests})
+    marks = sorted({*spread(one.numbers + 1, one.most, _MARKS), one.guests})
     runs = {n: _run(one.schedule, n, one.entries, one.vmid_bits, one.cpus, one.seed) for n in marks}
     return Survey(one, lines, runs)
 
@@ -129,7 +129,7 @@ def survey(setting: Setting) -> Survey:
 @lru_cache(maxsize=256)
 def _line(key: str, vmid_bits: int, cpus: int) -> tuple[tuple[int, Gap], ...]:
     first = theory.usable(vmid_bits) + 1
-    points = _spread(first, 2 * first, _POINTS if vmid_bits < 12 else _POINTS // 3)
+    points = spread(first, 2 * first, _POINTS if vmid_bits < 12 else _POINTS // 3)
     found = ((n, _gap(key, n, vmid_bits, cpus)) for n in points)
     return tuple((n, gap) for n, gap in found if gap)
 
@@ -144,6 +144,13 @@ def _run(key: str, guests: int, entries: int, vmid_bits: int, cpus: int, seed: i
     return simulate(SCHEDULES[key], guests, entries, vmid_bits=vmid_bits, cpus=cpus, seed=seed)
 
 
-def _spread(first: int, last: int, points: int) -> list[int]:
-    """Return whole numbers from first to last that crowd at the first, where the curves are steep."""
-    return sorted({round(first + (last - first) * (k / (points - 1)) ** 2) for k in range(points)})
+def spread(first: int, last: int, points: int, power: int = 2) -> list[int]:
+    """Return whole numbers from first to last that crowd at the first, where the curves are steep.
+
+    Args:
+        first: the least of them.
+        last: the greatest.
+        points: how many, 2 or more; fewer where two would be the same.
+        power: the higher, the more they crowd; 1 for equal steps.
+    """
+    return sorted({round(first + (last - first) * (k / (points - 1)) ** power) for k in range(points)})
